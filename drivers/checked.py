@@ -1,0 +1,403 @@
+"""The wrapper in front of every driver: the rules that do not differ between stores.
+
+Arguments are checked once, here, before the driver sees them; writers and readers get
+the same life cycle whatever the store; and whatever a driver raises leaves as a
+`StorageError` that names the driver.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from enum import Enum
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar, cast
+
+from .contract import (
+    REDIRECT_METHODS,
+    Capabilities,
+    FileInfo,
+    Reader,
+    StorageDriver,
+    UploadStatus,
+    Walk,
+    Writer,
+)
+from .errors import (
+    InvalidOffsetError,
+    InvalidParameterError,
+    InvalidPathError,
+    InvalidStateError,
+    PathNotFoundError,
+    StorageError,
+    UnsupportedMethodError,
+)
+from .oserrors import from_os_error
+from .paths import PATH_BYTES_MAX, ROOT, check_path
+
+UPLOAD_ID_CHARACTERS_MAX = 256
+EXPIRES_SECONDS_MAX = 7 * 24 * 3600
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+_Buffer = bytes | bytearray | memoryview
+
+
+class _Labelled:
+    """Something whose errors carry a driver's name."""
+
+    _label: str
+    _path: str | None
+
+
+def _typed(
+    method: Callable[Concatenate[Any, _P], _R],
+) -> Callable[Concatenate[Any, _P], _R]:
+    """Let only StorageErrors that name the driver out of a method."""
+
+    @wraps(method)
+    def guarded(self: Any, *args: _P.args, **kwargs: _P.kwargs) -> _R:
+        try:
+            return method(self, *args, **kwargs)
+        except StorageError as error:
+            if error.driver is None:
+                error.driver = self._label
+            raise
+        except OSError as error:
+            path = getattr(self, "_path", None)
+            if path is None and args and isinstance(args[0], str):
+                path = args[0]
+            mapped = from_os_error(error, path)
+            mapped.driver = self._label
+            raise mapped from error
+        except (StopIteration, MemoryError):
+            raise
+        except Exception as error:
+            what = f"{type(error).__name__}: {error}"
+            raise StorageError(what, driver=self._label) from error
+
+    return cast(Callable[Concatenate[Any, _P], _R], guarded)
+
+
+class Checked(StorageDriver):
+    """A driver behind its checks.
+
+    Args:
+        driver: the driver proper.
+    """
+
+    def __init__(self, driver: StorageDriver) -> None:
+        self._driver = driver
+
+    @property
+    def _label(self) -> str:
+        return self._driver.name
+
+    @property
+    def name(self) -> str:  # type: ignore[override]
+        return self._driver.name
+
+    @property
+    def api_version(self) -> str:  # type: ignore[override]
+        return self._driver.api_version
+
+    @property
+    def capabilities(self) -> Capabilities:  # type: ignore[override]
+        return self._driver.capabilities
+
+    @_typed
+    def get_content(self, path: str) -> bytes:
+        return self._driver.get_content(check_path(path))
+
+    @_typed
+    def put_content(self, path: str, content: _Buffer) -> None:
+        self._driver.put_content(check_path(path), _check_bytes(content))
+
+    @_typed
+    def reader(
+        self,
+        path: str,
+        offset: int = 0,
+        length: int | None = None,
+        *,
+        if_match: str | None = None,
+    ) -> Reader:
+        _check_offset(path, offset, "offset")
+        if length is not None:
+            _check_offset(path, length, "length")
+        check_path(path)
+        if if_match is not None and not self._driver.capabilities.identity:
+            raise UnsupportedMethodError("reader(if_match=)", path=path)
+        stream = self._driver.reader(path, offset, length, if_match=if_match)
+        return CheckedReader(stream, path, self._label)
+
+    @_typed
+    def writer(
+        self, path: str, append: bool = False, *, upload_id: str | None = None
+    ) -> Writer:
+        check_path(path)
+        if not isinstance(append, bool):
+            raise InvalidParameterError("append must be True or False", path=path)
+        if upload_id is not None:
+            _check_upload_id(upload_id)
+            if not self._driver.capabilities.resume:
+                raise UnsupportedMethodError("writer(upload_id=)", path=path)
+        upload = self._driver.writer(path, append, upload_id=upload_id)
+        return CheckedWriter(upload, path, self._label)
+
+    @_typed
+    def stat(self, path: str) -> FileInfo:
+        return self._driver.stat(check_path(path, root=True))
+
+    @_typed
+    def list(self, path: str) -> list[str]:
+        return self._driver.list(check_path(path, root=True))
+
+    @_typed
+    def move(self, source: str, destination: str) -> None:
+        check_path(source)
+        check_path(destination)
+        if source == destination:
+            # Nothing to do, but a missing source must not go unnoticed.
+            if self._driver.stat(source).is_dir:
+                raise PathNotFoundError("a directory", path=source)
+            return
+        self._driver.move(source, destination)
+
+    @_typed
+    def delete(self, path: str) -> None:
+        self._driver.delete(check_path(path))
+
+    @_typed
+    def redirect_url(
+        self, path: str, method: str = "GET", expires: int = 1200
+    ) -> str | None:
+        check_path(path)
+        if isinstance(expires, bool) or not isinstance(expires, int):
+            raise InvalidParameterError("expires must be a number of seconds")
+        if not 1 <= expires <= EXPIRES_SECONDS_MAX:
+            raise InvalidParameterError(
+                f"expires must be from 1 to {EXPIRES_SECONDS_MAX} seconds"
+            )
+        if method not in REDIRECT_METHODS:
+            return None
+        return self._driver.redirect_url(path, method, expires)
+
+    @_typed
+    def walk(self, path: str, start_after: str | None = None) -> Walk:
+        check_path(path, root=True)
+        if start_after is not None:
+            start_after = self._walk_key(_check_start_after(start_after))
+        return CheckedWalk(self._driver.walk(path, start_after), path, self._label)
+
+    @_typed
+    def upload_status(self, path: str, upload_id: str) -> UploadStatus:
+        return self._driver.upload_status(check_path(path), _check_upload_id(upload_id))
+
+    @_typed
+    def close(self) -> None:
+        self._driver.close()
+
+    def _walk_key(self, start_after: str) -> str:
+        """A path that is a directory now stands for the directory itself."""
+        if start_after.endswith("/"):
+            return start_after
+        try:
+            check_path(start_after)
+            is_dir = self._driver.stat(start_after).is_dir
+        except (PathNotFoundError, InvalidPathError):
+            return start_after
+        return start_after + "/" if is_dir else start_after
+
+
+class CheckedReader(Reader, _Labelled):
+    """Reads are full until the end, whatever kind of stream the driver returned."""
+
+    def __init__(self, stream: Reader, path: str, label: str) -> None:
+        self._stream = stream
+        self._path = path
+        self._label = label
+        self.identity = getattr(stream, "identity", None)
+
+    @_typed
+    def read(self, size: int | None = -1, /) -> bytes:
+        self._check_open()
+        if size is None or size < 0:
+            return b"".join(iter(lambda: self._stream.read(1 << 20), b""))
+        data = self._stream.read(size)
+        if len(data) == size or not data:
+            return data
+        pieces = [data]
+        missing = size - len(data)
+        while missing and (data := self._stream.read(missing)):
+            pieces.append(data)
+            missing -= len(data)
+        return b"".join(pieces) if len(pieces) > 1 else pieces[0]
+
+    @_typed
+    def readinto(self, buffer: Any, /) -> int:
+        self._check_open()
+        view = memoryview(buffer).cast("B")
+        filled = 0
+        while filled < len(view):
+            count = self._stream.readinto(view[filled:])
+            if not count:
+                break
+            filled += count
+        return filled
+
+    def read1(self, size: int = -1, /) -> bytes:
+        return self.read(size if size >= 0 else 1 << 16)
+
+    def fileno(self) -> int:
+        return self._stream.fileno()
+
+    def close(self) -> None:
+        if not self.closed:
+            try:
+                self._stream.close()
+            finally:
+                super().close()
+
+    def _check_open(self) -> None:
+        if self.closed:
+            raise InvalidStateError("the reader is closed", path=self._path)
+
+
+class _State(Enum):
+    OPEN = "open"
+    COMMITTED = "committed"
+    CANCELLED = "cancelled"
+    CLOSED = "closed without a commit"
+
+
+class CheckedWriter(Writer, _Labelled):
+    """One life cycle for every driver's writer.
+
+    open --commit--> committed --close--> committed
+    open --cancel--> cancelled --close--> cancelled
+    open --close---> closed    --close--> closed
+
+    Everything else is an `InvalidStateError`. A failed commit leaves it open.
+    """
+
+    def __init__(self, upload: Writer, path: str, label: str) -> None:
+        self._upload = upload
+        self._path = path
+        self._label = label
+        self._state = _State.OPEN
+        self.upload_id = upload.upload_id
+        self.generation = upload.generation
+
+    @property
+    def size(self) -> int:
+        return self._upload.size
+
+    @property
+    def durable(self) -> int:
+        return self._upload.durable
+
+    @_typed
+    def write(self, data: _Buffer) -> int:
+        self._check_open("write")
+        return self._upload.write(_check_bytes(data))
+
+    @_typed
+    def commit(self) -> None:
+        self._check_open("commit")
+        self._upload.commit()
+        self._state = _State.COMMITTED
+
+    @_typed
+    def cancel(self) -> None:
+        self._check_open("cancel")
+        self._state = _State.CANCELLED
+        self._upload.cancel()
+
+    @_typed
+    def close(self) -> None:
+        if self._state is _State.OPEN:
+            self._state = _State.CLOSED
+            self._upload.close()
+
+    def __enter__(self) -> CheckedWriter:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None or self._state is not _State.OPEN:
+            self.close()
+        else:
+            self.cancel()
+
+    def _check_open(self, what: str) -> None:
+        if self._state is not _State.OPEN:
+            raise InvalidStateError(
+                f"{what} on a writer that is {self._state.value}", path=self._path
+            )
+
+
+class CheckedWalk(Walk, _Labelled):
+    """A walk whose errors name the driver."""
+
+    def __init__(self, walk: Walk, path: str, label: str) -> None:
+        self._walk = walk
+        self._path = path
+        self._label = label
+
+    @_typed
+    def __next__(self) -> FileInfo:
+        return next(self._walk)
+
+    def skip(self) -> None:
+        self._walk.skip()
+
+    @_typed
+    def close(self) -> None:
+        self._walk.close()
+
+
+def _check_bytes(data: object) -> _Buffer:
+    if isinstance(data, (bytes, bytearray)):
+        return data
+    if isinstance(data, memoryview):
+        return data if data.format == "B" and data.contiguous else data.tobytes()
+    raise InvalidParameterError(f"content is bytes, not {type(data).__name__}")
+
+
+def _check_offset(path: str, value: object, what: str) -> None:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise InvalidOffsetError(f"{what} must be a whole number", path=str(path))
+    if value < 0:
+        raise InvalidOffsetError(f"{what} is negative", path=str(path), offset=value)
+
+
+def _check_upload_id(upload_id: object) -> str:
+    if (
+        isinstance(upload_id, str)
+        and upload_id.isascii()
+        and 0 < len(upload_id) <= UPLOAD_ID_CHARACTERS_MAX
+    ):
+        return upload_id
+    raise InvalidParameterError(
+        f"upload_id is 1 to {UPLOAD_ID_CHARACTERS_MAX} ASCII characters"
+    )
+
+
+def _check_start_after(key: object) -> str:
+    if not isinstance(key, str) or not key.startswith(ROOT):
+        raise InvalidPathError("start_after is a path", path=str(key))
+    if len(key) > PATH_BYTES_MAX:
+        raise InvalidPathError(f"start_after is longer than {PATH_BYTES_MAX} bytes")
+    return key
+
+
+def check_parameters(parameters: object) -> Mapping[str, object]:
+    """Parameters are a map with string keys.
+
+    Raises:
+        InvalidParameterError: they are not.
+    """
+    if not isinstance(parameters, Mapping) or not all(
+        isinstance(name, str) for name in parameters
+    ):
+        raise InvalidParameterError("parameters are a map from names to values")
+    return parameters
