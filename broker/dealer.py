@@ -1,0 +1,122 @@
+"""A peer's socket: one DEALER to one broker, and the news of its connection.
+
+Workers and clients use it. It owns no thread and no clock; its owner polls the two
+sockets of `pollables` and calls `events` and `receive` when they are readable. A
+socket belongs to the thread that made it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from enum import Enum
+
+import zmq
+from zmq.utils.monitor import recv_monitor_message
+
+from ..drivers.errors import ProtocolError
+from .wire import MESSAGE_BYTES_MAX, Message, decode, encode
+
+HEARTBEAT_IVL_MS = 1_000
+HEARTBEAT_TIMEOUT_MS = 4_000
+RECONNECT_IVL_MS = 20
+RECONNECT_IVL_MAX_MS = 500
+HIGH_WATER_MESSAGES = 20_000
+"""A fuse only: what bounds the bytes is the credit of the streams."""
+COPY_BYTES_MAX = 65_536
+"""Payloads above this are handed to ZeroMQ without a copy."""
+KEEPALIVE_IDLE_S = 30
+_MONITORED = zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED
+
+
+class Link(Enum):
+    """News of the connection."""
+
+    UP = "up"
+    DOWN = "down"
+
+
+class Dealer:
+    """The socket.
+
+    Args:
+        context: ZeroMQ context of this process.
+        endpoint: a checked address of a broker.
+    """
+
+    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], endpoint: str) -> None:
+        self.endpoint = endpoint
+        self._socket = context.socket(zmq.DEALER)
+        set_options(self._socket)
+        self._socket.setsockopt(zmq.IMMEDIATE, 1)
+        self._socket.setsockopt(zmq.RECONNECT_IVL, RECONNECT_IVL_MS)
+        self._socket.setsockopt(zmq.RECONNECT_IVL_MAX, RECONNECT_IVL_MAX_MS)
+        self._monitor = self._socket.get_monitor_socket(_MONITORED)
+        self._socket.connect(endpoint)
+
+    @property
+    def pollables(self) -> tuple[zmq.Socket[bytes], zmq.Socket[bytes]]:
+        """The socket and its monitor, both to be polled for reading."""
+        return self._socket, self._monitor
+
+    def links(self) -> Iterator[Link]:
+        """What has happened to the connection since the last call."""
+        while self._monitor.poll(0):
+            event = recv_monitor_message(self._monitor, zmq.DONTWAIT)["event"]
+            up = event == zmq.EVENT_HANDSHAKE_SUCCEEDED
+            yield Link.UP if up else Link.DOWN
+
+    def send(self, message: Message) -> bool:
+        """Send without waiting; False when the message could not be taken."""
+        frames = encode(message)
+        try:
+            if len(frames) == 1:
+                self._socket.send(frames[0], zmq.DONTWAIT)
+            else:
+                self._socket.send(frames[0], zmq.DONTWAIT | zmq.SNDMORE)
+                copy = len(frames[1]) <= COPY_BYTES_MAX
+                self._socket.send(frames[1], zmq.DONTWAIT, copy=copy)
+        except zmq.Again:
+            return False
+        return True
+
+    def receive(self, most: int) -> Iterator[Message | ProtocolError]:
+        """Up to `most` messages that have arrived; a broken one is its error."""
+        for _ in range(most):
+            try:
+                head = self._socket.recv(zmq.DONTWAIT, copy=False)
+            except zmq.Again:
+                return
+            frames: list[bytes | memoryview] = [head.bytes]
+            more = head.more
+            while more:
+                part = self._socket.recv(zmq.DONTWAIT, copy=False)
+                more = part.more
+                if len(frames) < 3:
+                    frames.append(part.buffer)
+            try:
+                yield decode(frames, from_broker=True)
+            except ProtocolError as error:
+                yield error
+
+    def close(self) -> None:
+        """Close both sockets; what is unsent is dropped."""
+        self._socket.disable_monitor()
+        self._monitor.close(0)
+        self._socket.close(0)
+
+
+def set_options(socket: zmq.Socket[bytes]) -> None:
+    """The options that every socket of the bus has, broker's and peers'."""
+    options = {
+        zmq.LINGER: 0,
+        zmq.SNDHWM: HIGH_WATER_MESSAGES,
+        zmq.RCVHWM: HIGH_WATER_MESSAGES,
+        zmq.MAXMSGSIZE: MESSAGE_BYTES_MAX,
+        zmq.HEARTBEAT_IVL: HEARTBEAT_IVL_MS,
+        zmq.HEARTBEAT_TIMEOUT: HEARTBEAT_TIMEOUT_MS,
+        zmq.HEARTBEAT_TTL: HEARTBEAT_TIMEOUT_MS,
+        zmq.TCP_KEEPALIVE: 1,
+        zmq.TCP_KEEPALIVE_IDLE: KEEPALIVE_IDLE_S,
+    }
+    for option, value in options.items():
+        socket.setsockopt(option, value)

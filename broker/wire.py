@@ -1,0 +1,292 @@
+"""Messages to frames and back: the header, its limits, and nothing else.
+
+Pure and role-neutral; PROTOCOL.md section 3 is the specification. What the maps mean
+is the business of `messages`: here they stay packed, so that a broker can forward a
+message without unpacking what it does not need.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from enum import IntEnum, IntFlag
+from typing import Any, NamedTuple
+
+import msgpack
+
+from ..drivers.errors import ProtocolError
+
+MAGIC = b"SB"
+VERSION = 1
+HEADER = struct.Struct(">2sBBHHIIIIQQQQ")
+HEADER_BYTES = HEADER.size
+MAP_BYTES_MAX = 16_384
+HEAD_BYTES_MAX = HEADER_BYTES + 2 * MAP_BYTES_MAX + 456
+CHUNK_BYTES_MAX = 1_048_576
+MESSAGE_BYTES_MAX = CHUNK_BYTES_MAX
+"""For ZMQ_MAXMSGSIZE, which bounds a frame: a payload is the largest there is."""
+NUMBER_MAX = (1 << 53) - 1
+"""Offsets, limits, ids and integers in maps: what a JavaScript number holds."""
+BUDGET_MS_DEFAULT = 30_000
+BUDGET_MS_MAX = (1 << 32) - 1
+MAP_DEPTH_MAX = 4
+
+
+class Type(IntEnum):
+    """Message types (PROTOCOL.md section 4)."""
+
+    HELLO = 1
+    WELCOME = 2
+    GOAWAY = 3
+    PING = 4
+    PONG = 5
+    UPDATE = 6
+    DRAIN = 7
+    DRAINED = 8
+    OPEN = 16
+    ACCEPT = 17
+    DATA = 18
+    CREDIT = 19
+    COMMIT = 20
+    DETACH = 21
+    CANCEL = 22
+    PROGRESS = 23
+    RESULT = 24
+    ERROR = 25
+
+
+class Flag(IntFlag):
+    """Header flags."""
+
+    NONE = 0
+    END = 1
+    WANT = 2
+
+
+TERMINAL = frozenset({Type.RESULT, Type.ERROR})
+_TYPES: dict[int, Type] = {member.value: member for member in Type}
+_SESSION = frozenset(t for t in Type if t < Type.OPEN)
+_WITH_PAYLOAD = frozenset({Type.OPEN, Type.DATA, Type.RESULT})
+
+Payload = bytes | memoryview
+
+
+class Message(NamedTuple):
+    """One message, its maps still packed.
+
+    A named tuple and no dataclass: one is made for every message on every hop, and
+    a frozen dataclass costs four times as much to make.
+
+    Attributes:
+        type: message type.
+        stream: stream id; 0 in session messages.
+        code: operation, error code or reason.
+        flags: END and WANT.
+        offset: see PROTOCOL.md section 3.
+        limit: absolute offset below which the other side may send.
+        budget_ms: time left for the call in milliseconds; 0 is the default.
+        epoch: the session.
+        fields: the peer's packed map, or b"".
+        vouched: the broker's packed map (OPEN to a worker), or b"".
+        payload: raw bytes; b"" without.
+    """
+
+    type: Type
+    stream: int = 0
+    code: int = 0
+    flags: int = 0
+    offset: int = 0
+    limit: int = 0
+    budget_ms: int = 0
+    epoch: int = 0
+    fields: bytes = b""
+    vouched: bytes = b""
+    payload: Payload = b""
+
+    def map(self) -> dict[str, Any]:
+        """The peer's map, unpacked.
+
+        Raises:
+            ProtocolError: it is no map as PROTOCOL.md section 3 has it.
+        """
+        return unpack_map(self.fields)
+
+    def renamed(self, stream: int, epoch: int) -> Message:
+        """The same message for the other side of the broker."""
+        return self._replace(stream=stream, epoch=epoch)
+
+
+def encode(message: Message) -> list[Payload]:
+    """The frames of a message: its head, and its payload if it has one."""
+    payload = message.payload
+    length = len(payload)
+    head = HEADER.pack(
+        MAGIC,
+        VERSION,
+        message.type,
+        message.flags,
+        message.code,
+        len(message.fields),
+        length,
+        message.budget_ms,
+        0,
+        message.stream,
+        message.offset,
+        message.limit,
+        message.epoch,
+    )
+    if message.fields or message.vouched:
+        head = b"".join((head, message.fields, message.vouched))
+    return [head, payload] if length else [head]
+
+
+def decode(frames: Sequence[Payload], *, from_broker: bool) -> Message:
+    """The message in some frames.
+
+    Args:
+        frames: the head and, if there is one, the payload, without a routing id.
+        from_broker: whether the sender is a broker, who alone may add a map.
+
+    Raises:
+        ProtocolError: says which rule is broken; never anything else, whatever the
+            frames hold.
+    """
+    if not 1 <= len(frames) <= 2:
+        raise ProtocolError(f"a message has 1 or 2 frames, not {len(frames)}")
+    head = bytes(frames[0])
+    if not HEADER_BYTES <= len(head) <= HEAD_BYTES_MAX:
+        raise ProtocolError(
+            f"a head has {HEADER_BYTES} to {HEAD_BYTES_MAX} bytes, not {len(head)}"
+        )
+    (
+        magic,
+        version,
+        type_,
+        flags,
+        code,
+        map_length,
+        payload_length,
+        budget_ms,
+        _spare,
+        stream,
+        offset,
+        limit,
+        epoch,
+    ) = HEADER.unpack_from(head)
+    if magic != MAGIC:
+        raise ProtocolError("the head does not start with SB")
+    if version != VERSION:
+        raise ProtocolError(f"header version {version}; this side speaks {VERSION}")
+    known = _TYPES.get(type_)
+    if known is None:
+        raise ProtocolError(f"unknown message type {type_}")
+    if (known in _SESSION) != (stream == 0):
+        raise ProtocolError(f"{known.name} with stream id {stream}")
+    if stream > NUMBER_MAX or offset > NUMBER_MAX or limit > NUMBER_MAX:
+        raise ProtocolError(f"{known.name}: a number of 2^53 or more")
+    if map_length > MAP_BYTES_MAX or HEADER_BYTES + map_length > len(head):
+        raise ProtocolError(f"{known.name}: map_length {map_length} does not fit")
+    fields = head[HEADER_BYTES : HEADER_BYTES + map_length]
+    vouched = head[HEADER_BYTES + map_length :]
+    if vouched and not (from_broker and known is Type.OPEN):
+        raise ProtocolError(f"{known.name}: bytes behind the map")
+    payload = frames[1] if len(frames) == 2 else b""
+    if len(payload) != payload_length or (len(frames) == 2 and not payload_length):
+        raise ProtocolError(
+            f"{known.name}: payload_length {payload_length}, but {len(payload)} bytes"
+        )
+    if payload_length > CHUNK_BYTES_MAX:
+        raise ProtocolError(f"{known.name}: payload above {CHUNK_BYTES_MAX} bytes")
+    if payload_length and known not in _WITH_PAYLOAD:
+        raise ProtocolError(f"{known.name} takes no payload")
+    if offset + payload_length > NUMBER_MAX:
+        raise ProtocolError(f"{known.name}: its end is 2^53 or more")
+    return Message(
+        known,
+        stream,
+        code,
+        flags,
+        offset,
+        limit,
+        budget_ms,
+        epoch,
+        fields,
+        vouched,
+        payload,
+    )
+
+
+def pack_map(fields: dict[str, Any]) -> bytes:
+    """Pack a map.
+
+    Raises:
+        ProtocolError: it is above the limit, or holds what msgpack cannot.
+    """
+    try:
+        packed: bytes = msgpack.packb(fields, use_bin_type=True)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ProtocolError(f"this map cannot be packed: {error}") from error
+    if len(packed) > MAP_BYTES_MAX:
+        raise ProtocolError(f"a map of {len(packed)} bytes; limit {MAP_BYTES_MAX}")
+    return packed
+
+
+def unpack_map(packed: bytes) -> dict[str, Any]:
+    """Unpack a map; b"" is the empty one.
+
+    Raises:
+        ProtocolError: it is not one map of the allowed types.
+    """
+    if not packed:
+        return {}
+    value = unpack(packed)
+    if not isinstance(value, dict):
+        raise ProtocolError(f"a map was due, not {type(value).__name__}")
+    _check_value(value, MAP_DEPTH_MAX)
+    return value
+
+
+def unpack(packed: Payload) -> Any:
+    """Unpack one msgpack value of at most a chunk's size.
+
+    Raises:
+        ProtocolError: it is malformed.
+    """
+    try:
+        return msgpack.unpackb(
+            packed,
+            raw=False,
+            strict_map_key=True,
+            ext_hook=_no_extensions,
+            timestamp=0,
+            max_buffer_size=CHUNK_BYTES_MAX,
+        )
+    except ProtocolError:
+        raise
+    except Exception as error:
+        # Beside the ValueError that it documents, msgpack raises UnicodeDecodeError,
+        # StackError and TypeError for malformed input; all mean the same to us.
+        raise ProtocolError(f"malformed msgpack: {type(error).__name__}") from error
+
+
+def _no_extensions(code: int, data: bytes) -> Any:
+    raise ProtocolError(f"msgpack extension type {code} is not allowed")
+
+
+def _check_value(value: Any, depth: int) -> None:
+    if isinstance(value, dict):
+        if depth == 0:
+            raise ProtocolError(f"a map nested more than {MAP_DEPTH_MAX} deep")
+        for key, item in value.items():
+            if not isinstance(key, str):
+                raise ProtocolError("a map key that is no string")
+            _check_value(item, depth - 1)
+    elif isinstance(value, list):
+        if depth == 0:
+            raise ProtocolError(f"an array nested more than {MAP_DEPTH_MAX} deep")
+        for item in value:
+            _check_value(item, depth - 1)
+    elif isinstance(value, int) and abs(value) > NUMBER_MAX:
+        raise ProtocolError("an integer of 2^53 or more")
+    elif not isinstance(value, (str, bytes, bool, int, float, type(None))):
+        raise ProtocolError(f"a value of type {type(value).__name__}")
