@@ -259,7 +259,6 @@ def unpack(packed: Payload) -> Any:
             strict_map_key=True,
             ext_hook=_no_extensions,
             timestamp=0,
-            max_buffer_size=CHUNK_BYTES_MAX,
         )
     except ProtocolError:
         raise

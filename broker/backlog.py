@@ -1,0 +1,124 @@
+"""Work that waits for a worker: bounded, fair between clients, dropped when expired.
+
+Pure. Calls and streams wait apart, since a worker has room for each apart; within
+each, clients take turns, so that one with a thousand calls delays another by one.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from collections.abc import Iterator
+from itertools import count
+
+from .sessions import ClientSession, Stream
+
+
+class Backlog:
+    """The queue of one service.
+
+    Args:
+        calls_max: streams that may wait.
+        bytes_max: bytes of their payloads.
+    """
+
+    def __init__(self, calls_max: int, bytes_max: int) -> None:
+        self.calls_max = calls_max
+        self.bytes_max = bytes_max
+        self.bytes = 0
+        self._length = 0
+        # One line of clients for calls, one for streams; each client has its own queue.
+        self._lines: dict[bool, dict[ClientSession, deque[Stream]]] = {
+            False: {},
+            True: {},
+        }
+        self._deadlines: list[tuple[float, int, Stream]] = []
+        self._order = count()
+
+    def __len__(self) -> int:
+        return self._length
+
+    def add(self, stream: Stream, *, first: bool = False) -> bool:
+        """Let a stream wait; False when there is no room.
+
+        Args:
+            stream: what waits.
+            first: before all others of its client, since it has waited before.
+        """
+        size = _payload_bytes(stream)
+        if self._length >= self.calls_max or self.bytes + size > self.bytes_max:
+            return False
+        assert stream.client is not None
+        queue = self._lines[stream.holds_stream].setdefault(stream.client, deque())
+        if first:
+            queue.appendleft(stream)
+        else:
+            queue.append(stream)
+        self._length += 1
+        self.bytes += size
+        heapq.heappush(self._deadlines, (stream.expires, next(self._order), stream))
+        return True
+
+    def waits(self, holds_stream: bool) -> bool:
+        """Whether anything waits for a slot, or for a stream."""
+        return bool(self._lines[holds_stream])
+
+    def take(self, holds_stream: bool) -> Stream | None:
+        """The next stream in turn."""
+        line = self._lines[holds_stream]
+        if not line:
+            return None
+        client = next(iter(line))
+        queue = line.pop(client)
+        stream = queue.popleft()
+        if queue:
+            line[client] = queue  # to the end of the line
+        self._forget(stream)
+        return stream
+
+    def remove(self, stream: Stream) -> bool:
+        """Take one stream out; False when it does not wait here."""
+        line = self._lines[stream.holds_stream]
+        if stream.client is None or stream.client not in line:
+            return False
+        queue = line[stream.client]
+        try:
+            queue.remove(stream)
+        except ValueError:
+            return False
+        if not queue:
+            del line[stream.client]
+        self._forget(stream)
+        return True
+
+    def expired(self, now: float) -> Iterator[Stream]:
+        """Take out the streams whose time has come."""
+        while self._deadlines and self._deadlines[0][0] <= now:
+            stream = heapq.heappop(self._deadlines)[2]
+            if self.remove(stream):
+                yield stream
+
+    def next_deadline(self) -> float | None:
+        """When the next stream may expire; may be early, for one that has gone."""
+        if not self._length:
+            self._deadlines.clear()
+        return self._deadlines[0][0] if self._deadlines else None
+
+    def _forget(self, stream: Stream) -> None:
+        self._length -= 1
+        self.bytes -= _payload_bytes(stream)
+        # Deadlines of streams that have gone stay in the heap until they come up; when
+        # these are most of it, they are cleared out.
+        if len(self._deadlines) > 64 + 4 * self._length:
+            waiting = {
+                waiting
+                for line in self._lines.values()
+                for queue in line.values()
+                for waiting in queue
+            }
+            self._deadlines = [item for item in self._deadlines if item[2] in waiting]
+            heapq.heapify(self._deadlines)
+
+
+def _payload_bytes(stream: Stream) -> int:
+    return len(stream.opened.payload)

@@ -1,0 +1,322 @@
+"""The broker's machine: `(event, now) -> messages to send`.
+
+Pure: no socket, clock, chance or log of its own. The loop hands it every message and
+every loss of a peer, calls `tick` when `next_deadline` has come, and then sends what
+`outbox` holds. Nothing it knows must survive it: after a restart peers greet again.
+
+What it promises (PROTOCOL.md sections 5 and 6):
+
+* a stream gets exactly one terminal message, whoever is lost;
+* an OPEN goes to a second worker only when the first never got it;
+* bytes in flight never exceed the budget, whatever any peer sends;
+* a peer that breaks the protocol loses its own session and disturbs nobody else.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from random import Random
+from typing import Any, NamedTuple
+
+from ..drivers.errors import ProtocolError
+from . import admin
+from .greeting import Refusal, welcome_of
+from .messages import (
+    BUS_SERVICE,
+    Farewell,
+    Hello,
+    Load,
+    Open,
+    Reason,
+    Update,
+    pack,
+    parse,
+)
+from .roster import Roster
+from .sessions import ClientSession, Door, Peer, Session, Sessions, WorkerSession
+from .settings import BrokerSettings
+from .strangers import Strangers
+from .switch import Switch
+from .wire import Message, Type
+
+SUSPECT_BEATS = 2
+"""Heartbeats without an answer after which a worker gets no new work."""
+
+
+class Send(NamedTuple):
+    """An action: this message to that peer."""
+
+    peer: Peer
+    message: Message
+
+
+class BrokerCore:
+    """The machine.
+
+    Args:
+        settings: limits and names.
+        seed: a number that no other start of a broker has; epochs count from it.
+        chance: for the choice between workers.
+        now: the time, in seconds, on the clock that all calls use.
+        pid: process id, for `status`.
+
+    Attributes:
+        outbox: what is to be sent, in order; the loop empties it.
+        counters: events counted since the start, by name.
+    """
+
+    def __init__(
+        self,
+        settings: BrokerSettings,
+        *,
+        seed: int,
+        chance: Random,
+        now: float,
+        pid: int = 0,
+    ) -> None:
+        self.settings = settings
+        self.pid = pid
+        self.started = now
+        self.outbox: deque[Send] = deque()
+        self.sessions = Sessions()
+        self.roster = Roster(settings.services, chance)
+        self.switch = Switch(settings, self.roster, self._send)
+        self.counters = self.switch.counters | {
+            "workers_lost": 0,
+            "clients_lost": 0,
+            "protocol_errors": 0,
+        }
+        self.switch.counters = self.counters
+        self._epoch = seed
+        self._strangers = Strangers()
+        self._beat_at = now
+
+    # -- events ---------------------------------------------------------------
+
+    def received(
+        self, peer: Peer, message: Message | ProtocolError, now: float
+    ) -> None:
+        """A message has arrived, or something that is none."""
+        session = self.sessions.get(peer)
+        if isinstance(message, ProtocolError):
+            self._offended(peer, session, message, now)
+            return
+        try:
+            if message.type is Type.HELLO:
+                self._greeted(peer, message, now)
+            elif session is None or message.epoch != session.epoch:
+                self._estranged(peer, message, now)
+            elif isinstance(session, ClientSession):
+                _FROM_CLIENT.get(message.type, _unexpected)(self, session, message, now)
+            else:
+                self._heard(session, now)
+                _FROM_WORKER.get(message.type, _unexpected)(self, session, message, now)
+        except ProtocolError as error:
+            self._offended(peer, self.sessions.get(peer), error, now)
+
+    def undelivered(self, send: Send, now: float) -> None:
+        """ZeroMQ did not take a message: its peer is gone, or reads nothing."""
+        session = self.sessions.get(send.peer)
+        if session is None or session.epoch != send.message.epoch:
+            return
+        if isinstance(session, WorkerSession):
+            if send.message.type is Type.OPEN:
+                self.switch.take_back(session, send.message.stream)
+            self._lose(session)
+            self.switch.feed(session.hello.service, now)
+        else:
+            self._lose(session)
+
+    def probe(self, door: Door) -> None:
+        """A connection was lost at a door: ping all there, to learn whose it was."""
+        for session in self.sessions.at(door):
+            self._send(session, Message(Type.PING, offset=2))
+
+    def tick(self, now: float) -> None:
+        """Time has passed: drop what has expired, look after silent workers."""
+        self.switch.expire(now)
+        if now >= self._beat_at:
+            self._beat_at = now + self.settings.heartbeat_ms / 1000
+            self._beat(now)
+
+    def next_deadline(self) -> float:
+        """When `tick` is due, on the clock of `now`."""
+        waiting = self.switch.next_deadline()
+        return self._beat_at if waiting is None else min(waiting, self._beat_at)
+
+    def drain(self, worker: WorkerSession) -> None:
+        """Unroute a worker, then tell it: after this message no OPEN follows."""
+        worker.draining = True
+        self._send(worker, Message(Type.DRAIN))
+
+    # -- sessions -------------------------------------------------------------
+
+    def _greeted(self, peer: Peer, message: Message, now: float) -> None:
+        hello = parse(Hello, message.fields)
+        earlier = self.sessions.get(peer)
+        if earlier is not None:
+            if earlier.hello == hello and not earlier.streams:
+                # It said HELLO twice while our WELCOME was under way.
+                self._welcome(earlier)
+                return
+            self._lose(earlier)
+        if hello.role == "worker":
+            again = self.roster.with_boot(hello.boot)
+            if again is not None:
+                self._lose(again)  # a new connection is a new incarnation
+        self._epoch += 1
+        session: Session
+        try:
+            welcome_of(hello, peer.door, self.settings, len(self.sessions))
+            if hello.role == "worker":
+                session = WorkerSession(peer, self._epoch, hello, now)
+                objection = self.roster.objection(session)
+                if objection:
+                    raise Refusal(Reason.REFUSED, objection)
+                self.roster.add(session)
+            else:
+                session = ClientSession(peer, self._epoch, hello)
+        except Refusal as refusal:
+            self._dismiss(peer, refusal.reason, str(refusal), epoch=0)
+            return
+        self.sessions.add(session)
+        self._welcome(session)
+        if isinstance(session, WorkerSession):
+            self.switch.feed(hello.service, now)
+
+    def _welcome(self, session: Session) -> None:
+        door, others = session.peer.door, len(self.sessions) - 1
+        welcome = welcome_of(session.hello, door, self.settings, others)
+        self._send(session, Message(Type.WELCOME, fields=pack(welcome)))
+
+    def _estranged(self, peer: Peer, message: Message, now: float) -> None:
+        if message.type is not Type.GOAWAY and self._strangers.may_tell(peer, now):
+            detail = "this broker does not know this session; say HELLO"
+            self._dismiss(peer, Reason.UNKNOWN_PEER, detail, epoch=message.epoch)
+
+    def _offended(
+        self, peer: Peer, session: Session | None, error: ProtocolError, now: float
+    ) -> None:
+        self.counters["protocol_errors"] += 1
+        if session is not None:
+            self._dismiss(peer, Reason.PROTOCOL, error.detail, epoch=session.epoch)
+            self._lose(session)
+        elif self._strangers.may_tell(peer, now):
+            self._dismiss(peer, Reason.PROTOCOL, error.detail, epoch=0)
+
+    def _dismiss(self, peer: Peer, reason: Reason, detail: str, *, epoch: int) -> None:
+        fields = pack(Farewell(detail[:1000]))
+        message = Message(Type.GOAWAY, code=reason, epoch=epoch, fields=fields)
+        self.outbox.append(Send(peer, message))
+
+    def _lose(self, session: Session) -> None:
+        """A session is over: end its streams, on whichever side they are open."""
+        if not self.sessions.remove(session):
+            return
+        if isinstance(session, ClientSession):
+            self.counters["clients_lost"] += 1
+            self.switch.client_lost(session)
+        else:
+            self.counters["workers_lost"] += 1
+            self.roster.remove(session)
+            self.switch.worker_lost(session)
+
+    def _heard(self, worker: WorkerSession, now: float) -> None:
+        worker.heard = now
+        if worker.suspect:
+            worker.suspect = False
+            self.switch.feed(worker.hello.service, now)
+
+    def _beat(self, now: float) -> None:
+        beat = self.settings.heartbeat_ms / 1000
+        for worker in self.roster.workers():
+            silent = now - worker.heard
+            if silent >= beat * SUSPECT_BEATS and worker.pinged > worker.heard:
+                worker.suspect = True
+            worker.pinged = now
+            self._send(worker, Message(Type.PING, offset=1))
+
+    # -- messages -------------------------------------------------------------
+
+    def _open(self, client: ClientSession, message: Message, now: float) -> None:
+        if message.stream <= client.last_stream:
+            raise ProtocolError(
+                f"OPEN {message.stream} after {client.last_stream}: ids must rise"
+            )
+        client.last_stream = message.stream
+        wanted = parse(Open, message.fields)
+        if wanted.service == BUS_SERVICE:
+            self._send(client, admin.answer(self, wanted, message, now))
+        else:
+            self.switch.open(client, wanted, message, now)
+
+    def _upload(self, client: ClientSession, message: Message, now: float) -> None:
+        self.switch.upload(client, message)
+
+    def _cancel(self, client: ClientSession, message: Message, now: float) -> None:
+        self.switch.cancel(client, message)
+
+    def _credit(self, client: ClientSession, message: Message, now: float) -> None:
+        self.switch.credit(client, message)
+
+    def _answer(self, worker: WorkerSession, message: Message, now: float) -> None:
+        self.switch.answer(worker, message, now)
+
+    def _load(self, worker: WorkerSession, message: Message, now: float) -> None:
+        worker.load = parse(Load, message.fields)
+
+    def _update(self, worker: WorkerSession, message: Message, now: float) -> None:
+        update = parse(Update, message.fields)
+        worker.slots = update.slots
+        worker.streams_max = update.streams
+        self.switch.feed(worker.hello.service, now)
+
+    def _drain(self, worker: WorkerSession, message: Message, now: float) -> None:
+        self.drain(worker)
+
+    def _ping(self, session: Session, message: Message, now: float) -> None:
+        self._send(session, Message(Type.PONG, offset=message.offset))
+
+    def _ignore(self, session: Session, message: Message, now: float) -> None:
+        """A message that needs nothing but to have been heard."""
+
+    def _gone(self, session: Session, message: Message, now: float) -> None:
+        self._lose(session)
+
+    def _send(self, session: Session, message: Message) -> None:
+        self.outbox.append(Send(session.peer, message._replace(epoch=session.epoch)))
+
+
+def _unexpected(core: BrokerCore, session: Session, message: Message, _: float) -> None:
+    raise ProtocolError(f"a {session.hello.role} does not send {message.type.name}")
+
+
+_Handler = Callable[[BrokerCore, Any, Message, float], None]
+
+_FROM_CLIENT: dict[Type, _Handler] = {
+    Type.OPEN: BrokerCore._open,
+    Type.DATA: BrokerCore._upload,
+    Type.COMMIT: BrokerCore._upload,
+    Type.DETACH: BrokerCore._upload,
+    Type.CANCEL: BrokerCore._cancel,
+    Type.CREDIT: BrokerCore._credit,
+    Type.PING: BrokerCore._ping,
+    Type.PONG: BrokerCore._ignore,
+    Type.GOAWAY: BrokerCore._gone,
+}
+
+_FROM_WORKER: dict[Type, _Handler] = {
+    Type.ACCEPT: BrokerCore._answer,
+    Type.DATA: BrokerCore._answer,
+    Type.CREDIT: BrokerCore._answer,
+    Type.PROGRESS: BrokerCore._answer,
+    Type.RESULT: BrokerCore._answer,
+    Type.ERROR: BrokerCore._answer,
+    Type.PING: BrokerCore._ping,
+    Type.PONG: BrokerCore._load,
+    Type.UPDATE: BrokerCore._update,
+    Type.DRAIN: BrokerCore._drain,
+    Type.DRAINED: BrokerCore._ignore,
+    Type.GOAWAY: BrokerCore._gone,
+}

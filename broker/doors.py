@@ -1,0 +1,171 @@
+"""The broker's two sockets: bound, locked, and heard of when a connection goes."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import cast
+
+import zmq
+from zmq.utils.monitor import recv_monitor_message
+
+from ..drivers.errors import (
+    AccessDeniedError,
+    InvalidParameterError,
+    ProtocolError,
+    UnavailableError,
+)
+from .dealer import COPY_BYTES_MAX, set_options
+from .sessions import Door, Peer
+from .wire import Message, Payload, decode, encode
+
+FRAMES_MAX = 2
+
+
+class DoorSocket:
+    """A bound ROUTER.
+
+    Args:
+        context: ZeroMQ context.
+        door: which of the two.
+        addresses: where to bind it.
+
+    Attributes:
+        addresses: where it is bound, with the ports that were free.
+
+    Raises:
+        UnavailableError: an address is in use.
+        AccessDeniedError: the system refuses it.
+    """
+
+    def __init__(
+        self,
+        context: zmq.Context[zmq.Socket[bytes]],
+        door: Door,
+        addresses: tuple[str, ...],
+    ) -> None:
+        self.door = door
+        self._locks = [_lock(address) for address in addresses]
+        self._socket = context.socket(zmq.ROUTER)
+        set_options(self._socket)
+        # Without MANDATORY a message to a peer that is gone or full is dropped in
+        # silence; without HANDOVER a peer that returns with its old id is not heard.
+        self._socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
+        self._socket.setsockopt(zmq.ROUTER_HANDOVER, 1)
+        self._monitor = self._socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
+        self.addresses = tuple(self._bind(address) for address in addresses)
+
+    @property
+    def pollables(self) -> tuple[zmq.Socket[bytes], zmq.Socket[bytes]]:
+        """The socket and its monitor, both to be polled for reading."""
+        return self._socket, self._monitor
+
+    def disconnections(self) -> int:
+        """How many connections were lost since the last call."""
+        count = 0
+        while self._monitor.poll(0):
+            recv_monitor_message(self._monitor, zmq.DONTWAIT)
+            count += 1
+        return count
+
+    def receive(self, most: int) -> Iterator[tuple[Peer, Message | ProtocolError]]:
+        """Up to `most` messages that have arrived.
+
+        Payloads stay ZeroMQ's own frames, so that they are passed on without a copy.
+        """
+        socket = self._socket
+        for _ in range(most):
+            try:
+                peer = Peer(self.door, socket.recv(zmq.DONTWAIT))
+            except zmq.Again:
+                return
+            frames: list[Payload] = []
+            extra = 0
+            more = socket.getsockopt(zmq.RCVMORE)
+            while more:
+                part = socket.recv(zmq.DONTWAIT, copy=False)
+                more = part.more
+                if not frames:
+                    frames.append(part.bytes)
+                elif len(frames) < FRAMES_MAX:
+                    frames.append(cast(Payload, part))
+                else:
+                    extra += 1
+            if extra:
+                yield peer, ProtocolError(f"a message of {FRAMES_MAX + extra} frames")
+                continue
+            try:
+                yield peer, decode(frames, from_broker=False)
+            except ProtocolError as error:
+                yield peer, error
+
+    def send(self, routing_id: bytes, message: Message) -> bool:
+        """Send without waiting; False when the peer is gone or reads nothing."""
+        frames = encode(message)
+        socket = self._socket
+        try:
+            socket.send(routing_id, zmq.DONTWAIT | zmq.SNDMORE)
+            if len(frames) == 1:
+                socket.send(frames[0], zmq.DONTWAIT)
+            else:
+                socket.send(frames[0], zmq.DONTWAIT | zmq.SNDMORE)
+                payload = frames[1]
+                copy = isinstance(payload, bytes) and len(payload) <= COPY_BYTES_MAX
+                socket.send(payload, zmq.DONTWAIT, copy=copy)
+        except zmq.ZMQError as error:
+            if error.errno in (zmq.EAGAIN, zmq.EHOSTUNREACH):
+                return False
+            raise
+        return True
+
+    def close(self) -> None:
+        """Close the sockets and give the locks back."""
+        self._socket.disable_monitor()
+        self._monitor.close(0)
+        self._socket.close(0)
+        for lock in self._locks:
+            if lock is not None:
+                os.close(lock)
+
+    def _bind(self, address: str) -> str:
+        try:
+            self._socket.bind(
+                address.replace(":0", ":*") if _picks(address) else address
+            )
+        except zmq.ZMQError as error:
+            text = f"cannot listen at {address}: {error.strerror}"
+            if error.errno == zmq.EADDRINUSE:
+                raise UnavailableError(f"{text}; is another broker there?") from error
+            if error.errno in (1, 13):
+                raise AccessDeniedError(text) from error
+            raise InvalidParameterError(text) from error
+        return self._socket.getsockopt(zmq.LAST_ENDPOINT).rstrip(b"\0").decode()
+
+
+def _picks(address: str) -> bool:
+    return address.startswith("tcp://") and address.endswith(":0")
+
+
+def _lock(address: str) -> int | None:
+    """Lock an ipc address: a second bind would succeed in silence and steal it."""
+    if not address.startswith("ipc://"):
+        return None
+    path = Path(address.removeprefix("ipc://"))
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+        lock = os.open(f"{path}.lock", flags, 0o600)
+    except OSError as error:
+        raise AccessDeniedError(
+            f"cannot listen at {address}: {error.strerror}"
+        ) from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(lock)
+        raise UnavailableError(
+            f"another broker listens at {address} (it holds {path}.lock)"
+        ) from error
+    return lock

@@ -1,0 +1,183 @@
+"""The broker's thread: it polls the doors, asks the core, and sends what it says."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from random import Random
+from types import FrameType
+
+import zmq
+
+from .core import BrokerCore
+from .doors import DoorSocket
+from .messages import Farewell, Reason, pack
+from .sessions import Door
+from .settings import BrokerSettings
+from .wakeup import Wakeup
+from .wire import Message, Type
+
+BATCH_MESSAGES = 64
+"""Messages taken from one door before the other has its turn."""
+POLL_MS_MAX = 1_000
+FAREWELL_MS = 50
+"""Time that libzmq gets to send the last messages."""
+
+log = logging.getLogger("storagebus.broker")
+
+
+class Broker:
+    """A broker and its sockets.
+
+    Args:
+        settings: addresses and limits.
+
+    Attributes:
+        core: the machine; to be touched by the thread in `run` only.
+
+    Raises:
+        UnavailableError, AccessDeniedError, InvalidParameterError: an address
+            cannot be bound.
+    """
+
+    def __init__(self, settings: BrokerSettings) -> None:
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._context.set(zmq.MAX_SOCKETS, 65_535)
+        self._wakeup = Wakeup()
+        self._stopping = False
+        self._doors: dict[Door, DoorSocket] = {}
+        try:
+            # Workers first: whoever reaches a broker finds it able to serve.
+            self._doors[Door.WORKERS] = DoorSocket(
+                self._context, Door.WORKERS, settings.workers
+            )
+            self._doors[Door.CLIENTS] = DoorSocket(
+                self._context, Door.CLIENTS, settings.clients
+            )
+        except BaseException:
+            self.close()
+            raise
+        self.core = BrokerCore(
+            settings,
+            seed=int.from_bytes(os.urandom(6), "big"),
+            chance=Random(os.urandom(8)),
+            now=time.monotonic(),
+            pid=os.getpid(),
+        )
+
+    @property
+    def clients(self) -> tuple[str, ...]:
+        """Where clients reach it."""
+        return self._doors[Door.CLIENTS].addresses
+
+    @property
+    def workers(self) -> tuple[str, ...]:
+        """Where workers reach it."""
+        return self._doors[Door.WORKERS].addresses
+
+    def stop(self) -> None:
+        """Make `run` return soon. Safe from any thread and from a signal handler."""
+        self._stopping = True
+        self._wakeup.set()
+
+    def run(self) -> None:
+        """Serve until `stop`; the sockets are closed when it returns."""
+        poller = zmq.Poller()
+        poller.register(self._wakeup.fileno(), zmq.POLLIN)
+        for door in self._doors.values():
+            for socket in door.pollables:
+                poller.register(socket, zmq.POLLIN)
+        try:
+            while not self._stopping:
+                self._turn(poller)
+            self._farewell()
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Close the sockets. Harmless when repeated."""
+        for door in self._doors.values():
+            door.close()
+        self._doors.clear()
+        self._context.destroy(linger=0)
+
+    def _turn(self, poller: zmq.Poller) -> None:
+        """Sleep until something happens, and deal with a bounded part of it."""
+        now = time.monotonic()
+        wait_ms = (self.core.next_deadline() - now) * 1000
+        ready = dict(poller.poll(min(max(0.0, wait_ms), POLL_MS_MAX)))
+        if self._wakeup.fileno() in ready:
+            self._wakeup.clear()
+        for door in self._doors.values():
+            socket, monitor = door.pollables
+            if monitor in ready and door.disconnections():
+                self.core.probe(door.door)
+            if socket in ready:
+                now = time.monotonic()
+                for peer, message in door.receive(BATCH_MESSAGES):
+                    self.core.received(peer, message, now)
+                    self._flush(now)
+        now = time.monotonic()
+        if now >= self.core.next_deadline():
+            self.core.tick(now)
+        self._flush(now)
+
+    def _flush(self, now: float) -> None:
+        outbox = self.core.outbox
+        while outbox:
+            send = outbox.popleft()
+            peer = send.peer
+            if not self._doors[peer.door].send(peer.routing_id, send.message):
+                self.core.undelivered(send, now)
+
+    def _farewell(self) -> None:
+        """Tell all peers, so that they need not find out."""
+        fields = pack(Farewell("the broker was stopped"))
+        for session in self.core.sessions:
+            message = Message(
+                Type.GOAWAY, code=Reason.SHUTDOWN, epoch=session.epoch, fields=fields
+            )
+            self._doors[session.peer.door].send(session.peer.routing_id, message)
+        time.sleep(FAREWELL_MS / 1000)
+
+
+def run(
+    settings: BrokerSettings, on_ready: Callable[[Broker], None] | None = None
+) -> int:
+    """Run a broker in the main thread until SIGTERM or SIGINT.
+
+    Args:
+        settings: addresses and limits.
+        on_ready: called once the doors are open.
+
+    Returns:
+        The exit code, 0.
+
+    Raises:
+        UnavailableError, AccessDeniedError, InvalidParameterError: an address
+            cannot be bound.
+    """
+    broker = Broker(settings)
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        broker.stop()
+
+    before = {
+        number: signal.signal(number, stop)
+        for number in (signal.SIGTERM, signal.SIGINT)
+        if threading.current_thread() is threading.main_thread()
+    }
+    log.info("listening at %s, for workers at %s", broker.clients, broker.workers)
+    try:
+        if on_ready is not None:
+            on_ready(broker)
+        broker.run()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    log.info("stopped")
+    return 0

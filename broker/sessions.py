@@ -1,0 +1,220 @@
+"""Who is connected: the broker's side of a session, and its streams.
+
+Records only; what happens to them is the business of `core`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from enum import Enum
+from typing import NamedTuple
+
+from .budget import Flow
+from .messages import STREAMS, Hello, Load, Operation
+from .wire import Message
+
+
+class Door(Enum):
+    """The two sockets of a broker."""
+
+    CLIENTS = "clients"
+    WORKERS = "workers"
+
+
+class Peer(NamedTuple):
+    """The address of a peer: at which door, and the routing id ZeroMQ gave it."""
+
+    door: Door
+    routing_id: bytes
+
+
+class Stream:
+    """One operation on its way from a client to a worker and back.
+
+    Attributes:
+        client: who asked; None once it is gone.
+        client_stream: its id there.
+        opened: the OPEN; its payload is let go with the stream.
+        service: where it goes.
+        holds_stream: whether it takes one of a worker's `streams`, else a slot.
+        flow: the bytes on their way; None for calls.
+        upload: whether these bytes go to the worker.
+        worker: who has it; None while it waits.
+        worker_stream: its id there.
+        expires: when it is dropped if it still waits.
+        arrived: when it arrived.
+        attempt: how often it was given to a worker.
+    """
+
+    __slots__ = (
+        "arrived",
+        "attempt",
+        "client",
+        "client_stream",
+        "expires",
+        "flow",
+        "holds_stream",
+        "opened",
+        "service",
+        "upload",
+        "worker",
+        "worker_stream",
+    )
+
+    def __init__(
+        self,
+        client: ClientSession,
+        opened: Message,
+        service: str,
+        arrived: float,
+        expires: float,
+    ) -> None:
+        self.client: ClientSession | None = client
+        self.client_stream = opened.stream
+        self.opened = opened
+        self.service = service
+        self.flow: Flow | None = None
+        self.holds_stream = opened.code in STREAMS
+        self.upload = opened.code == Operation.WRITE
+        self.worker: WorkerSession | None = None
+        self.worker_stream = 0
+        self.arrived = arrived
+        self.expires = expires
+        self.attempt = 0
+
+
+class ClientSession:
+    """A client."""
+
+    __slots__ = ("epoch", "hello", "last_stream", "peer", "streams", "user")
+
+    def __init__(self, peer: Peer, epoch: int, hello: Hello) -> None:
+        self.peer = peer
+        self.epoch = epoch
+        self.hello = hello
+        self.user = ""
+        self.streams: dict[int, Stream] = {}
+        self.last_stream = 0
+
+    @property
+    def label(self) -> str:
+        """For logs, and for what the broker vouches for."""
+        return f"{self.hello.name or 'client'}#{self.epoch}"
+
+
+class WorkerSession:
+    """A worker.
+
+    Attributes:
+        id: its name in `status` and `drain`.
+        slots: calls it runs at once; `calls` are in use.
+        streams_max: streams it holds at once; `open` are in use.
+        draining: no more work goes there.
+        suspect: it has not answered; no work goes there until it does.
+    """
+
+    __slots__ = (
+        "calls",
+        "done",
+        "draining",
+        "epoch",
+        "heard",
+        "hello",
+        "id",
+        "last_stream",
+        "load",
+        "open",
+        "peer",
+        "pinged",
+        "slots",
+        "streams",
+        "streams_max",
+        "suspect",
+    )
+
+    def __init__(self, peer: Peer, epoch: int, hello: Hello, now: float) -> None:
+        self.peer = peer
+        self.epoch = epoch
+        self.hello = hello
+        self.id = f"{hello.pid}-{hello.boot.hex()[:8]}"
+        self.slots = hello.slots
+        self.streams_max = hello.streams
+        self.calls = 0
+        self.open = 0
+        self.done = 0
+        self.streams: dict[int, Stream] = {}
+        self.last_stream = 0
+        self.draining = False
+        self.suspect = False
+        self.heard = now
+        self.pinged = now
+        self.load = Load()
+
+    @property
+    def pressure(self) -> float:
+        """How loaded it is, for comparing two workers."""
+        return (self.calls + self.open) / max(1, self.slots)
+
+    def has_room(self, holds_stream: bool) -> bool:
+        """Whether it can take one more call, or one more stream."""
+        if self.draining or self.suspect:
+            return False
+        if holds_stream:
+            return self.open < self.streams_max
+        return self.calls < self.slots
+
+    def take(self, stream: Stream) -> None:
+        """Give it a stream."""
+        self.last_stream += 1
+        stream.worker = self
+        stream.worker_stream = self.last_stream
+        self.streams[self.last_stream] = stream
+        if stream.holds_stream:
+            self.open += 1
+        else:
+            self.calls += 1
+
+    def drop(self, stream: Stream) -> None:
+        """The stream has ended here."""
+        if self.streams.pop(stream.worker_stream, None) is None:
+            return
+        self.done += 1
+        if stream.holds_stream:
+            self.open -= 1
+        else:
+            self.calls -= 1
+
+
+Session = ClientSession | WorkerSession
+
+
+class Sessions:
+    """All sessions by peer."""
+
+    def __init__(self) -> None:
+        self._by_peer: dict[Peer, Session] = {}
+
+    def __len__(self) -> int:
+        return len(self._by_peer)
+
+    def __iter__(self) -> Iterator[Session]:
+        return iter(list(self._by_peer.values()))
+
+    def get(self, peer: Peer) -> Session | None:
+        """The session of a peer."""
+        return self._by_peer.get(peer)
+
+    def add(self, session: Session) -> None:
+        """Keep a session."""
+        self._by_peer[session.peer] = session
+
+    def remove(self, session: Session) -> bool:
+        """Forget a session; False when it was forgotten before."""
+        if self._by_peer.get(session.peer) is not session:
+            return False
+        del self._by_peer[session.peer]
+        return True
+
+    def at(self, door: Door) -> list[Session]:
+        """The sessions at one door."""
+        return [s for s in self._by_peer.values() if s.peer.door is door]

@@ -1,0 +1,286 @@
+"""Streams between clients and workers: which worker, when, and how each ends.
+
+Pure, a part of the broker's machine: `core` knows who is connected, this knows what
+they have going on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ..drivers.errors import (
+    BusyError,
+    CancelledError,
+    DeadlineExceededError,
+    Executed,
+    ProtocolError,
+    StorageError,
+    UnknownServiceError,
+    WorkerLostError,
+)
+from . import relay
+from .backlog import Backlog
+from .budget import Budget
+from .messages import STREAMS, Open, Vouched, error_message, pack
+from .roster import Roster
+from .sessions import ClientSession, Session, Stream, WorkerSession
+from .settings import BrokerSettings
+from .wire import BUDGET_MS_DEFAULT, TERMINAL, Message, Type
+
+RETRY_AFTER_S = 0.2
+"""What a client that meets a full queue is told to wait."""
+
+
+class Switch:
+    """The streams of a broker.
+
+    Args:
+        settings: limits.
+        roster: the workers to choose from.
+        send: takes a message for a session; sets its epoch.
+
+    Attributes:
+        budget: the bound on bytes in flight.
+        backlogs: what waits, by service.
+        counters: what has happened, by name.
+    """
+
+    def __init__(
+        self,
+        settings: BrokerSettings,
+        roster: Roster,
+        send: Callable[[Session, Message], None],
+    ) -> None:
+        self.settings = settings
+        self.roster = roster
+        self.budget = Budget(
+            settings.streams_max, settings.floor_bytes, settings.pool_bytes
+        )
+        self.backlogs: dict[str, Backlog] = {}
+        self.counters = {"opened": 0, "busy": 0, "expired": 0, "rerouted": 0}
+        self._send = send
+
+    # -- from clients ---------------------------------------------------------
+
+    def open(
+        self, client: ClientSession, wanted: Open, message: Message, now: float
+    ) -> None:
+        """An OPEN: give it to a worker, let it wait for one, or refuse it."""
+        self.counters["opened"] += 1
+        budget_ms = message.budget_ms or BUDGET_MS_DEFAULT
+        stream = Stream(client, message, wanted.service, now, now + budget_ms / 1000)
+        client.streams[message.stream] = stream
+        if not self.roster.knows(wanted.service):
+            known = ", ".join(sorted(self.roster.services)) or "none"
+            error = f"{wanted.service!r}; this broker has: {known}"
+            self.end(stream, UnknownServiceError(error))
+            return
+        if len(client.streams) > self.settings.client_streams_max:
+            most = self.settings.client_streams_max
+            self._refuse(stream, f"this client has {most} streams open")
+            return
+        if message.code in STREAMS:
+            flow = self.budget.open()
+            if flow is None:
+                most = self.settings.streams_max
+                self._refuse(stream, f"the broker has {most} streams open")
+                return
+            stream.flow = flow
+            if not stream.upload:
+                self.budget.grant(flow, 0, message.limit)
+        waiting = self.backlogs.get(wanted.service)
+        if waiting is not None and waiting.waits(stream.holds_stream):
+            self._wait_or_refuse(stream)
+            return
+        worker = self.roster.pick(wanted.service, stream.holds_stream)
+        if worker is None:
+            self._wait_or_refuse(stream)
+        else:
+            self._forward(stream, worker, now)
+
+    def cancel(self, client: ClientSession, message: Message) -> None:
+        """A CANCEL, or the DETACH of something that still waits."""
+        stream = client.streams.get(message.stream)
+        if stream is None:
+            return
+        if stream.worker is None:
+            self._backlog(stream.service).remove(stream)
+            error = CancelledError("before it was started", executed=Executed.NO)
+            self.end(stream, error)
+        else:
+            self._to_worker(stream, message)
+
+    def upload(self, client: ClientSession, message: Message) -> None:
+        """DATA, COMMIT or DETACH.
+
+        Raises:
+            ProtocolError: the stream takes none, or none yet.
+        """
+        stream = client.streams.get(message.stream)
+        if stream is None:
+            return  # it has ended; what was under way is ignored
+        if stream.worker is None:
+            if message.type is Type.DETACH:
+                self.cancel(client, message)
+                return
+            raise ProtocolError(f"{message.type.name} before ACCEPT")
+        relay.to_worker(self.budget, stream, message)
+        self._to_worker(stream, message)
+
+    def credit(self, client: ClientSession, message: Message) -> None:
+        """The receiver of a download grants more.
+
+        Raises:
+            ProtocolError: the stream is no download.
+        """
+        stream = client.streams.get(message.stream)
+        if stream is None:
+            return
+        flow = relay.download_flow(stream, message)
+        raised = self.budget.grant(flow, message.offset, message.limit)
+        if stream.worker is not None and raised:
+            self._to_worker(stream, message._replace(limit=flow.passed))
+
+    # -- from workers ---------------------------------------------------------
+
+    def answer(self, worker: WorkerSession, message: Message, now: float) -> None:
+        """ACCEPT, DATA, CREDIT, PROGRESS, RESULT or ERROR.
+
+        Raises:
+            ProtocolError: the worker may not send this.
+        """
+        stream = worker.streams.get(message.stream)
+        if stream is None:
+            return  # it has ended; what was under way is ignored
+        message = relay.to_client(self.budget, stream, message)
+        client = stream.client
+        if client is not None:
+            self._send(client, message._replace(stream=stream.client_stream))
+        if message.type in TERMINAL:
+            worker.drop(stream)
+            if client is not None:
+                client.streams.pop(stream.client_stream, None)
+            self._close_flow(stream)
+            self.feed(stream.service, now)
+
+    def feed(self, service: str, now: float) -> None:
+        """Work may go on: give what waits to workers with room."""
+        backlog = self.backlogs.get(service)
+        if backlog is None or not len(backlog):
+            return
+        for holds_stream in (False, True):
+            while backlog.waits(holds_stream):
+                worker = self.roster.pick(service, holds_stream)
+                if worker is None:
+                    break
+                stream = backlog.take(holds_stream)
+                if stream is not None:
+                    self._forward(stream, worker, now)
+
+    # -- endings --------------------------------------------------------------
+
+    def client_lost(self, client: ClientSession) -> None:
+        """Its streams: drop what waits, detach what a worker has."""
+        for stream in list(client.streams.values()):
+            if stream.worker is None:
+                self._backlog(stream.service).remove(stream)
+                stream.client = None
+                self._close_flow(stream)
+                continue
+            stream.client = None
+            sent = stream.flow.forwarded if stream.flow and stream.upload else 0
+            detach = Message(Type.DETACH, stream.worker_stream, offset=sent)
+            self._send(stream.worker, detach)
+        client.streams.clear()
+
+    def worker_lost(self, worker: WorkerSession) -> None:
+        """Its streams may have run, and end at once."""
+        for stream in list(worker.streams.values()):
+            worker.drop(stream)
+            what = f"worker {worker.id} of service {stream.service!r} was lost"
+            self.end(stream, WorkerLostError(what, executed=Executed.MAYBE))
+
+    def take_back(self, worker: WorkerSession, worker_stream: int) -> None:
+        """An OPEN never reached its worker: it goes to the next one."""
+        stream = worker.streams.get(worker_stream)
+        if stream is None:
+            return
+        worker.drop(stream)
+        stream.worker = None
+        self.counters["rerouted"] += 1
+        if stream.client is None:
+            self._close_flow(stream)
+        else:
+            self._wait_or_refuse(stream, first=True)
+
+    def expire(self, now: float) -> None:
+        """Drop what has waited too long."""
+        for service, backlog in self.backlogs.items():
+            for stream in backlog.expired(now):
+                self.counters["expired"] += 1
+                count = len(self.roster.services.get(service, []))
+                what = f"none of its {count} workers was free" if count else "no worker"
+                self.end(
+                    stream,
+                    DeadlineExceededError(
+                        f"service {service!r}: {what} in time", executed=Executed.NO
+                    ),
+                )
+
+    def next_deadline(self) -> float | None:
+        """When `expire` is due."""
+        due = [backlog.next_deadline() for backlog in self.backlogs.values()]
+        return min((moment for moment in due if moment is not None), default=None)
+
+    def end(self, stream: Stream, error: StorageError) -> None:
+        """End a stream towards its client, from the broker."""
+        client = stream.client
+        self._close_flow(stream)
+        if (
+            client is not None
+            and client.streams.pop(stream.client_stream, None) is stream
+        ):
+            self._send(client, error_message(error, stream.client_stream))
+
+    # -- within ---------------------------------------------------------------
+
+    def _forward(self, stream: Stream, worker: WorkerSession, now: float) -> None:
+        opened, client = stream.opened, stream.client
+        assert client is not None
+        worker.take(stream)
+        stream.attempt += 1
+        waited_us = int((now - stream.arrived) * 1_000_000)
+        vouched = Vouched(client.label[:128], client.user, stream.attempt, waited_us)
+        left_ms = max(1, int((stream.expires - now) * 1000))
+        limit = stream.flow.passed if stream.flow is not None else opened.limit
+        self._to_worker(
+            stream,
+            opened._replace(budget_ms=left_ms, limit=limit, vouched=pack(vouched)),
+        )
+
+    def _wait_or_refuse(self, stream: Stream, *, first: bool = False) -> None:
+        backlog = self._backlog(stream.service)
+        if not backlog.add(stream, first=first):
+            waiting = f"service {stream.service!r} has {len(backlog)} calls waiting"
+            self._refuse(stream, waiting)
+
+    def _refuse(self, stream: Stream, why: str) -> None:
+        self.counters["busy"] += 1
+        self.end(stream, BusyError(why, retry_after_s=RETRY_AFTER_S))
+
+    def _close_flow(self, stream: Stream) -> None:
+        if stream.flow is not None:
+            self.budget.close(stream.flow)
+            stream.flow = None
+
+    def _backlog(self, service: str) -> Backlog:
+        backlog = self.backlogs.get(service)
+        if backlog is None:
+            limits = self.settings
+            backlog = Backlog(limits.queue_calls_max, limits.queue_bytes_max)
+            self.backlogs[service] = backlog
+        return backlog
+
+    def _to_worker(self, stream: Stream, message: Message) -> None:
+        assert stream.worker is not None
+        self._send(stream.worker, message._replace(stream=stream.worker_stream))
