@@ -44,6 +44,10 @@ SUSPECT_BEATS = 2
 """Heartbeats without an answer after which a worker gets no new work."""
 
 
+SWEEP_S = 0.05
+"""Time in which lost connections of clients are gathered before all are pinged."""
+
+
 class Send(NamedTuple):
     """An action: this message to that peer."""
 
@@ -91,6 +95,7 @@ class BrokerCore:
         self._epoch = seed
         self._strangers = Strangers()
         self._beat_at = now
+        self._sweep_at: float | None = None
 
     # -- events ---------------------------------------------------------------
 
@@ -128,22 +133,32 @@ class BrokerCore:
         else:
             self._lose(session)
 
-    def probe(self, door: Door) -> None:
-        """A connection was lost at a door: ping all there, to learn whose it was."""
-        for session in self.sessions.at(door):
-            self._send(session, Message(Type.PING, offset=2))
+    def disconnected(self, door: Door, now: float) -> None:
+        """A connection was lost at a door; nobody says whose.
+
+        All there are pinged, since ZeroMQ refuses a message to a peer that is gone:
+        workers at once, as calls wait for the news; clients, who may be thousands,
+        together with all that are lost within `SWEEP_S`.
+        """
+        if door is Door.WORKERS:
+            self._sweep(door)
+        elif self._sweep_at is None:
+            self._sweep_at = now + SWEEP_S
 
     def tick(self, now: float) -> None:
         """Time has passed: drop what has expired, look after silent workers."""
         self.switch.expire(now)
+        if self._sweep_at is not None and now >= self._sweep_at:
+            self._sweep_at = None
+            self._sweep(Door.CLIENTS)
         if now >= self._beat_at:
             self._beat_at = now + self.settings.heartbeat_ms / 1000
             self._beat(now)
 
     def next_deadline(self) -> float:
         """When `tick` is due, on the clock of `now`."""
-        waiting = self.switch.next_deadline()
-        return self._beat_at if waiting is None else min(waiting, self._beat_at)
+        due = (self._beat_at, self._sweep_at, self.switch.next_deadline())
+        return min(moment for moment in due if moment is not None)
 
     def drain(self, worker: WorkerSession) -> None:
         """Unroute a worker, then tell it: after this message no OPEN follows."""
@@ -227,6 +242,10 @@ class BrokerCore:
         if worker.suspect:
             worker.suspect = False
             self.switch.feed(worker.hello.service, now)
+
+    def _sweep(self, door: Door) -> None:
+        for session in self.sessions.at(door):
+            self._send(session, Message(Type.PING, offset=2))
 
     def _beat(self, now: float) -> None:
         beat = self.settings.heartbeat_ms / 1000

@@ -141,7 +141,7 @@ class DoorSocket:
             if error.errno in (1, 13):
                 raise AccessDeniedError(text) from error
             raise InvalidParameterError(text) from error
-        return self._socket.getsockopt(zmq.LAST_ENDPOINT).rstrip(b"\0").decode()
+        return self._socket.getsockopt_string(zmq.LAST_ENDPOINT).rstrip("\0")
 
 
 def _picks(address: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import signal
 import threading
@@ -108,14 +109,14 @@ class Broker:
     def _turn(self, poller: zmq.Poller) -> None:
         """Sleep until something happens, and deal with a bounded part of it."""
         now = time.monotonic()
-        wait_ms = (self.core.next_deadline() - now) * 1000
-        ready = dict(poller.poll(min(max(0.0, wait_ms), POLL_MS_MAX)))
+        wait_ms = math.ceil((self.core.next_deadline() - now) * 1000)
+        ready = dict(poller.poll(min(max(0, wait_ms), POLL_MS_MAX)))
         if self._wakeup.fileno() in ready:
             self._wakeup.clear()
         for door in self._doors.values():
             socket, monitor = door.pollables
             if monitor in ready and door.disconnections():
-                self.core.probe(door.door)
+                self.core.disconnected(door.door, now)
             if socket in ready:
                 now = time.monotonic()
                 for peer, message in door.receive(BATCH_MESSAGES):
