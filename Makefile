@@ -1,0 +1,63 @@
+# Two commands for everybody:  make demo   and   make test
+# Each sets up what it needs (a virtual environment in .venv) on a machine with
+# Python 3.11 or later and pip; on Debian, as root, it installs python3-venv too.
+
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+	command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	&& echo $$p && break; done)
+BIN := .venv/bin
+WHEEL_BIN := build/wheel-venv/bin
+PIP := -m pip install -q --disable-pip-version-check --no-warn-script-location
+
+.PHONY: help demo test test-long lint types unit wheel dev clean bench
+
+help:  ## what can be made
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
+
+dev: .venv/.ready  ## set up the virtual environment for development
+
+.venv/.ready: pyproject.toml
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or later is needed (set PYTHON=...)"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+		test "$$(id -u)" = 0 && command -v apt-get >/dev/null && \
+		apt-get update -qq && apt-get install -y -qq python3-venv; } || \
+		{ echo "this Python has no venv: apt-get install python3-venv"; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python $(PIP) -U 'pip>=25.1' 'setuptools>=77'
+	$(BIN)/python $(PIP) -e . --group dev
+	mkdir -p build/types && ln -sfn ../.. build/types/storagebus
+	touch $@
+
+demo: dev  ## store a real tree and a 1 GiB blob through a bus, read back, compare
+	$(BIN)/python tests/demo/demo.py
+
+lint: dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: dev
+	$(BIN)/mypy
+
+wheel: dev
+	rm -rf dist build/lib build/bdist* build/wheel-venv
+	$(BIN)/python -m build -q --wheel
+	$(PYTHON) -m venv build/wheel-venv
+	$(WHEEL_BIN)/python $(PIP) -U 'pip>=25.1'
+	$(WHEEL_BIN)/python $(PIP) dist/*.whl --group dev
+
+test: lint types wheel  ## everything that CI checks: style, types, tests, wheel
+	cd build && wheel-venv/bin/python -m pytest -q -c ../pyproject.toml --rootdir .. \
+		../tests/test_packaging.py ../tests/test_exports.py ../tests/test_conformance.py
+	$(BIN)/python -m pytest -q -m "not long"
+
+unit: dev  ## the tests alone
+	$(BIN)/python -m pytest -q -m "not long"
+
+test-long: dev  ## upstream's sizes (5 GiB streams) and long chaos: about an hour
+	$(BIN)/python -m pytest -q -m long --timeout 3600
+
+bench: dev  ## the figures of the README, as ratios measured in one run
+	$(BIN)/python tests/benchmarks/run.py
+
+clean:  ## remove what was made
+	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache
