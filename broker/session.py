@@ -183,6 +183,23 @@ class PeerSession:
         self._leave(State.DOWN)
         return [Message(Type.GOAWAY, code=Reason.SHUTDOWN, epoch=epoch, fields=fields)]
 
+    def abort(
+        self, reason: Reason, detail: str, now: float
+    ) -> tuple[list[Message], list[Event]]:
+        """End the session from this side, because the broker broke the protocol or
+        takes nothing; it greets again after a pause."""
+        if self.state in (State.DOWN, State.REFUSED):
+            return [], []
+        last: list[Message] = []
+        lost: list[Event] = []
+        if self.state is State.OPEN:
+            fields = pack(Farewell(detail[:1000]))
+            last = [Message(Type.GOAWAY, code=reason, epoch=self.epoch, fields=fields)]
+            lost = [Lost(_gone(detail))]
+        self._leave(State.GREETING)
+        self._greet_at = now + PAUSE_MS / 1000
+        return last, lost
+
     def _greet(self, now: float) -> list[Message]:
         self._greet_at = now + GREETING_MS / 1000
         return [Message(Type.HELLO, fields=pack(self.hello))]
