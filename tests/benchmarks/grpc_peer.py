@@ -14,6 +14,7 @@ from typing import Any
 
 import grpc
 import msgpack
+
 from storagebus.drivers import create
 
 CHUNK_BYTES = 1 << 20

@@ -34,6 +34,7 @@ from measure import (
     seconds,
     threads_rate,
 )
+
 from storagebus.client import Client
 from storagebus.drivers import StorageDriver, create
 
@@ -70,23 +71,21 @@ class Bench:
             self.client.close()
 
     def streams(self) -> None:
-        size = self.blob_mib * MIB
-        bus = lambda: size / seconds(lambda: drain(self.client, "/blob"))  # noqa: E731
-        own = lambda: size / seconds(lambda: drain(self.local, "/blob"))  # noqa: E731
-        rpc = lambda: size / seconds(lambda: self.peer.read("/blob"))  # noqa: E731
+        mib, client, local, peer = self.blob_mib, self.client, self.local, self.peer
+        bus = self.speed(lambda: drain(client, "/blob"))
+        own = self.speed(lambda: drain(local, "/blob"))
+        rpc = self.speed(lambda: peer.read("/blob"))
         self.rate("read through the bus / in-process", bus, own)
         self.rate("read through the bus / direct gRPC", bus, rpc)
-        mib = self.blob_mib
-        bus = lambda: size / seconds(lambda: fill(self.client, "/b", mib))  # noqa: E731
-        own = lambda: size / seconds(lambda: fill(self.local, "/o", mib))  # noqa: E731
-        rpc = lambda: (
-            size
-            / seconds(  # noqa: E731
-                lambda: self.peer.write("/g", (PIECE for _ in range(mib)))
-            )
-        )
+        bus = self.speed(lambda: fill(client, "/b", mib))
+        own = self.speed(lambda: fill(local, "/o", mib))
+        rpc = self.speed(lambda: peer.write("/g", (PIECE for _ in range(mib))))
         self.rate("write through the bus / in-process", bus, own)
         self.rate("write through the bus / direct gRPC", bus, rpc)
+
+    def speed(self, work: Callable[[], object]) -> Callable[[], float]:
+        """Bytes a second of some work that moves a blob."""
+        return lambda: self.blob_mib * MIB / seconds(work)
 
     def small(self) -> None:
         get = self.client.get_content
