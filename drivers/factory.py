@@ -88,12 +88,36 @@ def create(
             )
         driver = call_factory(name, factory, given)
         return driver if isinstance(driver, Checked) else Checked(driver)
+    return _create_child(name, given, pool, tried)
+
+
+def create_child(
+    name: str,
+    parameters: Mapping[str, Any] | None = None,
+    *,
+    pool: Mapping[str, int] | None = None,
+) -> StorageDriver:
+    """Make a managed child, though a driver of that name runs in this process too.
+
+    The parameters and errors are those of `create`.
+    """
+    _check_name(name)
+    given = dict(check_parameters({} if parameters is None else parameters))
+    return _create_child(name, given, pool, [])
+
+
+def _create_child(
+    name: str,
+    parameters: dict[str, Any],
+    pool: Mapping[str, int] | None,
+    tried: list[str],
+) -> StorageDriver:
+    """The first fallback that knows the name; `tried` is where else it was sought."""
     for point in entry_points(group=FALLBACKS_GROUP):
-        fallback = point.load()
-        found: StorageDriver | None = fallback(name, given, pool)
+        found: StorageDriver | None = point.load()(name, parameters, pool)
         if found is not None:
             return found
-        tried.append(f"executable {EXECUTABLE_PREFIX}{name} on PATH")
+    tried.append(f"executable {EXECUTABLE_PREFIX}{name} on PATH")
     raise InvalidStorageDriverError(f"{name!r}; looked for: {', '.join(tried)}")
 
 
