@@ -1,0 +1,82 @@
+"""Every command and snippet in the documents runs, in order, as a reader would.
+
+The `sh` and `python` blocks of a document make one session: a bash that stops at the
+first failure, in an empty folder, with this installation's commands on its path.
+Blocks of another kind (`toml`, `text`, `sh setup` ...) are shown, not run.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCUMENTS = sorted(
+    path.relative_to(ROOT)
+    for path in [*ROOT.glob("*.md"), *ROOT.glob("[a-z]*/*.md")]
+    if path.parts[len(ROOT.parts)] not in ("build", "node_modules")
+)
+BLOCK = re.compile(r"^```(.*?)\n(.*?)^```$", re.S | re.M)
+LINK = re.compile(r"\[[^\]]*\]\(([^)#:]+)(#[^)]*)?\)")
+SESSION_S_MAX = 100
+
+
+def session(document: Path) -> str:
+    """The runnable blocks of a document as one script."""
+    lines = ["set -euo pipefail", "trap 'kill $(jobs -p) 2>/dev/null || true' EXIT"]
+    for kind, text in BLOCK.findall((ROOT / document).read_text()):
+        if kind == "sh":
+            lines.append(text)
+        elif kind == "python":
+            lines.append(f"{shlex.quote(sys.executable)} - <<'PYTHON'\n{text}PYTHON")
+    return "\n".join(lines) if len(lines) > 2 else ""
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=str)
+def test_links_lead_somewhere(document: Path) -> None:
+    text = BLOCK.sub("", (ROOT / document).read_text())
+    for target, _ in LINK.findall(text):
+        assert ((ROOT / document).parent / target).exists(), target
+
+
+@pytest.mark.parametrize(
+    "document", [name for name in DOCUMENTS if session(name)], ids=str
+)
+def test_snippets_run(document: Path, tmp_path: Path) -> None:
+    bin_folder = Path(sys.executable).parent
+    environment = {
+        **os.environ,
+        "PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONWARNINGS": "error",
+    }
+    environment.pop("STORAGEBUS_ENDPOINT", None)
+    script = tmp_path / "session.sh"
+    script.write_text(session(document))
+    folder = tmp_path / "reader"
+    folder.mkdir()
+    done = subprocess.run(
+        ["bash", str(script)],
+        cwd=folder,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=SESSION_S_MAX,
+    )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+
+
+def test_make_targets_of_the_documents_exist() -> None:
+    rules = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M)
+    for document in DOCUMENTS:
+        blocks = BLOCK.findall((ROOT / document).read_text())
+        for target in re.findall(
+            r"^make ([a-z-]+)", "\n".join(text for _, text in blocks), re.M
+        ):
+            assert target in rules, f"{document}: make {target}"
