@@ -1,0 +1,53 @@
+"""What the worker's machine asks of its shell."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from ..broker.wire import Message
+from .schedule import Task
+
+
+class Send(NamedTuple):
+    """Send a message.
+
+    Attributes:
+        link: number of the broker connection.
+        message: with the session's epoch in it.
+    """
+
+    link: int
+    message: Message
+
+
+class Start(NamedTuple):
+    """Run a task's job, and report its outcome through `WorkerCore.finished`."""
+
+    task: Task
+
+
+class Note(NamedTuple):
+    """Write a line to the log.
+
+    Attributes:
+        text: the line.
+        serious: whether somebody should look after it.
+    """
+
+    text: str
+    serious: bool = False
+
+
+class Stop(NamedTuple):
+    """The worker's time is over.
+
+    Attributes:
+        code: exit code (PROTOCOL.md section 10).
+        why: in words.
+    """
+
+    code: int
+    why: str
+
+
+Action = Send | Start | Note | Stop

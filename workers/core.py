@@ -1,0 +1,404 @@
+"""The worker's machine: `(event, now) -> actions`.
+
+Pure: no socket, clock, thread, chance or log of its own. One machine serves all
+brokers that the worker has joined, since they share its slots and streams. The loop
+hands it messages, news of the connections and the outcomes of driver work, calls
+`tick` when `next_deadline` has come, and then does what `outbox` holds.
+
+What it promises (PROTOCOL.md sections 5 and 6):
+
+* a stream gets exactly one terminal message, whatever the driver raises;
+* work that has expired is never begun;
+* when a session ends, its uploads are kept and its readers are closed;
+* every queue is bounded: by the slots and streams, and by each stream's window.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import replace
+
+from ..broker.messages import (
+    Hello,
+    Load,
+    Open,
+    Reason,
+    Update,
+    Vouched,
+    error_message,
+    pack,
+    parse,
+)
+from ..broker.session import Delivered, Event, Lost, Opened, Refused
+from ..broker.wire import BUDGET_MS_DEFAULT, Message, Type
+from ..drivers.errors import (
+    BusyError,
+    Executed,
+    ProtocolError,
+    StorageError,
+    UnavailableError,
+    UnsupportedMethodError,
+)
+from .actions import Action, Note, Send, Start, Stop
+from .drain import Drain
+from .exits import Exit
+from .jobs import Outcome, too_late
+from .kinds import make_stream
+from .links import Link
+from .schedule import Schedule, Task
+from .streams import Arrival, Stream
+
+CALLS_PER_SLOT_MAX = 4
+"""Calls that may be here for each slot. A broker sends one; several brokers may
+overlap for a moment while the slots are shared out anew."""
+SWEEP_S = 0.1
+"""How late work that expires in the queue is dropped."""
+TICK_S = 1.0
+"""How late a stream's PROGRESS or idle limit is."""
+RETRY_AFTER_S = 0.2
+"""What the caller is told to wait when the worker is full."""
+
+
+class WorkerCore:
+    """The machine.
+
+    Args:
+        hello: what the worker says of itself, with its total of slots and streams.
+        links: number of brokers.
+
+    Attributes:
+        outbox: what is to be done, in order; the loop empties it.
+        schedule: driver work that waits or runs.
+        lag_s: how late the loop is; the loop writes it, PONG tells it.
+    """
+
+    def __init__(self, hello: Hello, links: int) -> None:
+        self.outbox: deque[Action] = deque()
+        self.schedule = Schedule(hello.slots)
+        self.lag_s = 0.0
+        self.links = [Link(number, hello) for number in range(links)]
+        self._slots = hello.slots
+        self._streams_max = hello.streams
+        self._orphans: set[Stream] = set()
+        self._calls = 0
+        self._open = 0
+        self._drain = Drain()
+        self._stopped = False
+        self._sweep_at: float | None = None
+
+    # -- events ---------------------------------------------------------------
+
+    def connected(self, number: int, now: float) -> None:
+        """A connection stands."""
+        link = self.links[number]
+        if link.closed:
+            return
+        if link.is_open:
+            self.disconnected(number, now)  # the news of it was overtaken
+        self._replace_hello(link)
+        self._send_all(link, link.session.connected(now))
+
+    def disconnected(self, number: int, now: float) -> None:
+        """A connection is gone."""
+        link = self.links[number]
+        self._handle(link, link.session.disconnected(now), now)
+        self._settle(now)
+
+    def received(
+        self, number: int, message: Message | ProtocolError, now: float
+    ) -> None:
+        """A message has arrived, or something that is none."""
+        link = self.links[number]
+        if isinstance(message, ProtocolError):
+            self._abort(link, message.detail, now)
+        else:
+            try:
+                send, events = link.session.received(message, now)
+            except ProtocolError as error:
+                self._abort(link, error.detail, now)
+            else:
+                self._send_all(link, send)
+                self._handle(link, events, now)
+        self._settle(now)
+
+    def undelivered(self, number: int, now: float) -> None:
+        """ZeroMQ did not take a message: the session cannot be trusted any more."""
+        self._abort(self.links[number], "the broker takes no messages", now)
+        self._settle(now)
+
+    def finished(self, task: Task, outcome: Outcome, now: float) -> None:
+        """A job that was started has ended."""
+        self.schedule.ended(task)
+        task.stream.finished(task, outcome, now)
+        self._settle(now)
+
+    def tick(self, now: float) -> None:
+        """Time has passed."""
+        for link in self.links:
+            due = None if link.closed else link.session.next_deadline(now)
+            if due is not None and now >= due:
+                send, events = link.session.tick(now)
+                self._send_all(link, send)
+                self._handle(link, events, now)
+        if self._sweep_at is not None and now >= self._sweep_at:
+            self._sweep_at = None
+            for task in list(self.schedule.expired(now)):
+                task.stream.finished(task, Outcome(error=too_late(), ran=False), now)
+            for stream in list(self._streams()):
+                stream.tick(now)
+        self._settle(now)
+
+    def next_deadline(self, now: float) -> float | None:
+        """When `tick` is due, on the clock of `now`; None for never."""
+        if self._stopped:
+            return None
+        due = [
+            link.session.next_deadline(now) for link in self.links if not link.closed
+        ]
+        due += [self._sweep_at, self._drain.next_deadline()]
+        return min((moment for moment in due if moment is not None), default=None)
+
+    def drain(self, grace_s: float, now: float) -> None:
+        """Take no new work, finish what is here, then stop.
+
+        Args:
+            grace_s: seconds after which what is left is detached.
+            now: the time.
+        """
+        if not self._drain.begin(grace_s, now):
+            return
+        self.outbox.append(Note(f"draining, for {grace_s:g} s at most"))
+        for link in self.links:
+            if not link.is_open:
+                link.closed = True
+            elif not link.fenced:
+                self._send(link, Message(Type.DRAIN))
+        self._settle(now)
+
+    def halt(self, why: str, code: int = Exit.STOPPED) -> None:
+        """Stop at once; the brokers are told, nothing is waited for."""
+        for link in self.links:
+            self._say_goodbye(link, why)
+        self._stop(code, why)
+
+    # -- what streams ask (Desk) ----------------------------------------------
+
+    def queue(self, task: Task) -> None:
+        """A stream has work for the driver."""
+        self.schedule.add(task)
+
+    def withdraw(self, task: Task) -> bool:
+        """A stream gives its work up."""
+        return self.schedule.withdraw(task)
+
+    def send(self, stream: Stream, message: Message) -> None:
+        """A stream says something."""
+        if not stream.unheard:
+            self._send(self.links[stream.link], message)
+
+    def forget(self, stream: Stream) -> None:
+        """A stream has ended."""
+        if stream.unheard:
+            self._orphans.discard(stream)
+        else:
+            self.links[stream.link].streams.pop(stream.id, None)
+        if stream.is_call:
+            self._calls -= 1
+        else:
+            self._open -= 1
+
+    # -- sessions -------------------------------------------------------------
+
+    def _handle(self, link: Link, events: list[Event], now: float) -> None:
+        for event in events:
+            if isinstance(event, Delivered):
+                self._delivered(link, event.message, now)
+            elif isinstance(event, Opened):
+                link.told = (link.session.hello.slots, link.session.hello.streams)
+                link.last_stream = 0
+                broker = event.welcome.broker
+                self.outbox.append(Note(f"joined broker {broker!r}"))
+                self._share_out()
+            elif isinstance(event, Lost):
+                self.outbox.append(Note(f"left a broker: {event.error}", serious=True))
+                self._lost(link, now)
+            elif isinstance(event, Refused):
+                self._refused(link, event.error, now)
+
+    def _lost(self, link: Link, now: float) -> None:
+        """A session is over: what the driver has in hand ends by itself."""
+        streams = list(link.streams.values())
+        link.streams.clear()
+        link.fenced = False
+        link.closed = link.closed or self._drain.begun
+        for stream in streams:
+            stream.unheard = True
+            self._orphans.add(stream)
+        for stream in streams:
+            stream.release(now)
+        self._share_out()
+
+    def _refused(self, link: Link, error: StorageError, now: float) -> None:
+        link.closed = True
+        self._lost(link, now)
+        self.outbox.append(Note(f"refused by a broker: {error}", serious=True))
+        if all(other.closed for other in self.links):
+            self._stop(Exit.REFUSED, str(error))
+
+    def _abort(self, link: Link, detail: str, now: float) -> None:
+        send, events = link.session.abort(Reason.PROTOCOL, detail, now)
+        self._send_all(link, send)
+        self._handle(link, events, now)
+
+    def _share_out(self) -> None:
+        """Divide slots and streams among the brokers, so that together they never
+        send more than there is; and tell those whose part has changed."""
+        open_links = [link for link in self.links if link.is_open]
+        for place, link in enumerate(open_links):
+            share = self._share(place, len(open_links))
+            if share != link.told and not self._drain.begun:
+                link.told = share
+                update = pack(Update(*share))
+                self._send(link, Message(Type.UPDATE, fields=update))
+
+    def _replace_hello(self, link: Link) -> None:
+        """The share that the worker offers with its greeting."""
+        others = sum(other.is_open for other in self.links if other is not link)
+        slots, streams = self._share(others, others + 1)
+        link.session.hello = replace(link.session.hello, slots=slots, streams=streams)
+
+    def _share(self, place: int, parts: int) -> tuple[int, int]:
+        slots, streams = (
+            max(1, total // parts + (place < total % parts))
+            for total in (self._slots, self._streams_max)
+        )
+        return slots, streams
+
+    # -- messages -------------------------------------------------------------
+
+    def _delivered(self, link: Link, message: Message, now: float) -> None:
+        kind = message.type
+        if kind is Type.OPEN:
+            self._opened(link, message, now)
+        elif message.stream:
+            stream = link.streams.get(message.stream)
+            if stream is None:
+                return  # it has ended; what was under way is ignored
+            stream.heard = now
+            try:
+                stream.received(message, now)
+            except StorageError as error:
+                stream.fail(error, now)
+        elif kind is Type.PING:
+            self._send(link, link.session.pong(message, pack(self._load(now))))
+        elif kind is Type.DRAIN:
+            link.fenced = True
+            budget_s = (message.budget_ms or BUDGET_MS_DEFAULT) / 1000
+            self.drain(budget_s, now)
+
+    def _opened(self, link: Link, message: Message, now: float) -> None:
+        if message.stream <= link.last_stream:
+            return  # said twice; the first is being answered
+        link.last_stream = message.stream
+        try:
+            request = parse(Open, message.fields)
+            queued_us = parse(Vouched, message.vouched).queued_us
+            arrival = Arrival(link.number, message, request, queued_us, now)
+            stream = make_stream(self, arrival, link.chunk_bytes_max, self._open)
+        except (ProtocolError, UnsupportedMethodError) as error:
+            error.executed = Executed.NO
+            self._refuse_open(link, message, error)
+            return
+        full = self._objection(stream)
+        if full:
+            busy = BusyError(full, retry_after_s=RETRY_AFTER_S)
+            self._refuse_open(link, message, busy)
+            return
+        link.streams[stream.id] = stream
+        if stream.is_call:
+            self._calls += 1
+        else:
+            self._open += 1
+        stream.begin(now)
+
+    def _objection(self, stream: Stream) -> str:
+        """Why a stream cannot be taken now; "" when it can."""
+        if stream.is_call:
+            most = self._slots * CALLS_PER_SLOT_MAX
+            return f"the worker has {most} calls" if self._calls >= most else ""
+        most = self._streams_max
+        return f"the worker has {most} streams open" if self._open >= most else ""
+
+    def _refuse_open(self, link: Link, message: Message, error: StorageError) -> None:
+        self._send(link, error_message(error, message.stream))
+
+    def _load(self, now: float) -> Load:
+        return Load(
+            calls=self._calls,
+            streams=self._open,
+            oldest_ms=int(self.schedule.oldest_s(now) * 1000),
+            lag_ms=int(self.lag_s * 1000),
+        )
+
+    # -- after every event ----------------------------------------------------
+
+    def _settle(self, now: float) -> None:
+        """Start what can start, see whether the drain is over, set the alarm."""
+        while True:
+            task = self.schedule.next(now)
+            if task is None:
+                break
+            if task.expires <= now:
+                self.schedule.ended(task)
+                late = Outcome(error=too_late(), ran=False)
+                task.stream.finished(task, late, now)
+            else:
+                self.outbox.append(Start(task))
+        if self._drain.begun:
+            self._go_on_draining(now)
+        if self._calls or self._open:
+            due = now + (SWEEP_S if len(self.schedule) else TICK_S)
+            if self._sweep_at is None or due < self._sweep_at:
+                self._sweep_at = due
+        else:
+            self._sweep_at = None
+
+    def _go_on_draining(self, now: float) -> None:
+        if self._drain.is_over_time(now):
+            ending = UnavailableError("the worker is ending", temporary=True)
+            for stream in list(self._streams()):
+                stream.fail(ending, now)
+        final = self._drain.is_final(now)
+        for link in self.links:
+            if not link.is_open:
+                continue
+            fenced = link.fenced or self._drain.is_unanswered(now)
+            if final or (fenced and not link.streams):
+                self._send(link, Message(Type.DRAINED))
+                self._say_goodbye(link, "drained")
+        if final or not (self._orphans or any(link.is_open for link in self.links)):
+            self._stop(Exit.STOPPED, "drained")
+
+    def _say_goodbye(self, link: Link, why: str) -> None:
+        link.closed = True
+        self._send_all(link, link.session.goodbye(why))
+
+    def _stop(self, code: int, why: str) -> None:
+        if not self._stopped:
+            self._stopped = True
+            self.outbox.append(Stop(code, why))
+
+    def _streams(self) -> Iterator[Stream]:
+        for link in self.links:
+            yield from link.streams.values()
+        yield from self._orphans
+
+    def _send(self, link: Link, message: Message) -> None:
+        epoch = link.session.epoch
+        if epoch:
+            self.outbox.append(Send(link.number, message._replace(epoch=epoch)))
+
+    def _send_all(self, link: Link, messages: list[Message]) -> None:
+        for message in messages:
+            self.outbox.append(Send(link.number, message))

@@ -1,0 +1,175 @@
+"""A download: pieces within the client's credit, the last one in the RESULT. Pure.
+
+Reading starts with a small piece, so that a small object is one RESULT and a large
+one begins at once, and goes on in larger ones. The next piece is read while ZeroMQ
+sends the last; none is read ahead of the credit, since a worker with hundreds of
+slow clients would hold a chunk for each. Pages of a listing cannot be cut to the
+credit, so that one of them may wait for it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+
+from ..broker.flow import Outflow
+from ..broker.messages import PAGE_BYTES_MAX, Accepted, Operation, pack
+from ..broker.wire import CHUNK_BYTES_MAX, Flag, Message, Type
+from ..drivers.errors import StorageError
+from .download_jobs import CloseSource, OpenSource, Pieces, ReadSource
+from .jobs import Outcome
+from .schedule import Task
+from .sources import Source
+from .streams import Arrival, Desk, Stream, cancelled
+
+PIECE_BYTES = (65_536, 262_144, CHUNK_BYTES_MAX)
+"""Sizes of the first, the second and all further pieces of an object."""
+PAGES_BYTES_MAX = 262_144
+"""Pages that one job may make."""
+
+
+class Download(Stream):
+    """A read, list or walk.
+
+    Args:
+        desk, arrival: see `Stream`.
+        chunk_bytes_max: largest payload that the broker takes.
+    """
+
+    __slots__ = (
+        "_accepted",
+        "_chunk_bytes_max",
+        "_error",
+        "_flow",
+        "_held",
+        "_last",
+        "_read",
+        "_source",
+    )
+
+    def __init__(
+        self,
+        desk: Desk,
+        arrival: Arrival,
+        chunk_bytes_max: int = CHUNK_BYTES_MAX,
+    ) -> None:
+        super().__init__(desk, arrival)
+        self._chunk_bytes_max = chunk_bytes_max
+        self._flow = Outflow(arrival.opened.limit)
+        self._read = 0  # pieces read so far
+        self._held: deque[bytes] = deque()
+        self._last = False
+        self._source: Source | None = None
+        self._accepted = False
+        self._error: StorageError | None = None
+
+    # -- events ---------------------------------------------------------------
+
+    def begin(self, now: float) -> None:
+        size = self._size_to_read()
+        job = OpenSource(self.operation, self.request, size)
+        self.run(job, now + self.budget_s, now)
+
+    def received(self, message: Message, now: float) -> None:
+        if message.type is Type.CREDIT:
+            self._flow.credit(message.offset, message.limit)
+            self._advance(now)
+        elif message.type in (Type.CANCEL, Type.DETACH):
+            self.fail(cancelled(), now)
+
+    def went(self, task: Task, outcome: Outcome, now: float) -> None:
+        if outcome.error is not None:
+            if outcome.ran:
+                self._source = None  # a job that fails closes it
+            self.fail(outcome.error, now)
+            return
+        if isinstance(outcome.value, Pieces):
+            self._take(outcome.value)
+        elif isinstance(task.job, CloseSource):
+            self._source = None
+        if self._error is not None:
+            self.fail(self._error, now)
+        else:
+            self._advance(now)
+
+    def release(self, now: float) -> None:
+        self.fail(cancelled(), now)
+
+    def fail(self, error: StorageError, now: float) -> None:
+        if self._error is None:
+            self._error = error
+        self._held.clear()
+        closing = self.task is not None and isinstance(self.task.job, CloseSource)
+        if closing or not self.withdraw():
+            return  # when the driver lets go
+        if self._source is not None and not self._last:
+            self.run(CloseSource(self._source), math.inf, now)
+            self._last = True
+        else:
+            self.refuse(self._error)
+
+    @property
+    def shows_progress(self) -> bool:
+        return self._source is None or self.operation != Operation.READ
+
+    # -- bytes ----------------------------------------------------------------
+
+    def _take(self, got: Pieces) -> None:
+        self._source = got.source
+        self._last = got.last
+        self._held.extend(got.pieces)
+        self._read += 1
+
+    def _advance(self, now: float) -> None:
+        """Send what the credit allows, then have more read, or end."""
+        while self._held and len(self._held[0]) <= self._flow.room:
+            if self._last and len(self._held) == 1:
+                self._complete(self._held.popleft())
+                return
+            self._send(self._held.popleft())
+        if self._last and not self._held:
+            self._complete(b"")
+            return
+        if self._source is not None and not self._accepted:
+            self._accept()
+        if self.task is None and not self._held and not self._last:
+            size = self._size_to_read()
+            if size and self._source is not None:
+                job = ReadSource(self._source, size)
+                self.run(job, now + self.budget_s, now, bulk=True)
+
+    def _size_to_read(self) -> int:
+        """How much to read next; 0 without credit for any of it."""
+        if self.operation != Operation.READ:
+            return max(PAGE_BYTES_MAX, min(self._flow.room, PAGES_BYTES_MAX))
+        return min(self._flow.room, self._piece_bytes())
+
+    def _piece_bytes(self) -> int:
+        wanted = PIECE_BYTES[min(self._read, len(PIECE_BYTES) - 1)]
+        return min(wanted, self._chunk_bytes_max)
+
+    def _send(self, piece: bytes) -> None:
+        if not self._accepted:
+            self._accept()
+        offset = self._flow.send(len(piece))
+        if self._held:
+            due = len(self._held[0])
+        elif self.operation == Operation.READ:
+            due = self._piece_bytes()
+        else:
+            due = PAGE_BYTES_MAX
+        more = bool(self._held) or not self._last
+        flags = int(Flag.WANT) if more and self._flow.room < due else 0
+        message = Message(Type.DATA, self.id, flags=flags, offset=offset, payload=piece)
+        self.desk.send(self, message)
+
+    def _accept(self) -> None:
+        self._accepted = True
+        identity = self._source.identity if self._source is not None else None
+        fields = pack(Accepted(identity))
+        self.desk.send(self, Message(Type.ACCEPT, self.id, fields=fields))
+
+    def _complete(self, piece: bytes) -> None:
+        offset = self._flow.send(len(piece))
+        identity = self._source.identity if self._source is not None else None
+        self.answer({"identity": identity}, piece, offset)

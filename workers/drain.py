@@ -1,0 +1,53 @@
+"""The clock of a worker's drain. Pure; PROTOCOL.md section 5.4."""
+
+from __future__ import annotations
+
+FENCE_S = 5.0
+"""How long a broker may take to say that no OPEN follows."""
+FINAL_S = 2.0
+"""How long the driver may take to let go of what is left after the grace."""
+
+
+class Drain:
+    """When a drain began, and what it is time for.
+
+    Attributes:
+        begun: whether there is one.
+    """
+
+    def __init__(self) -> None:
+        self.begun = False
+        self._fence_at = 0.0
+        self._grace_at = 0.0
+        self._over_time = False
+
+    def begin(self, grace_s: float, now: float) -> bool:
+        """Begin; False when it had begun before."""
+        if self.begun:
+            return False
+        self.begun = True
+        self._grace_at = now + max(0.0, grace_s)
+        self._fence_at = min(now + FENCE_S, self._grace_at)
+        return True
+
+    def is_unanswered(self, now: float) -> bool:
+        """Whether a broker that has not answered need not be waited for."""
+        return now >= self._fence_at
+
+    def is_over_time(self, now: float) -> bool:
+        """Whether the grace is over; said once."""
+        if self._over_time or now < self._grace_at:
+            return False
+        self._over_time = True
+        return True
+
+    def is_final(self, now: float) -> bool:
+        """Whether nothing is waited for any more."""
+        return now >= self._grace_at + FINAL_S
+
+    def next_deadline(self) -> float | None:
+        """When one of these changes; None without a drain."""
+        if not self.begun:
+            return None
+        moments = (self._fence_at, self._grace_at, self._grace_at + FINAL_S)
+        return moments[-1] if self._over_time else min(moments)

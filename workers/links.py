@@ -1,0 +1,49 @@
+"""What the worker's machine knows of one broker connection. Records only."""
+
+from __future__ import annotations
+
+from ..broker.messages import Hello
+from ..broker.session import PeerSession, State
+from ..broker.wire import CHUNK_BYTES_MAX
+from .streams import Stream
+
+
+class Link:
+    """A connection to a broker.
+
+    Args:
+        number: its place in the list of endpoints.
+        hello: what the worker says of itself there.
+
+    Attributes:
+        session: its greeting, epoch and liveness.
+        streams: open streams by id.
+        last_stream: the highest id seen in this session; ids rise.
+        told: slots and streams that the broker was last told.
+        fenced: whether the broker has said that no OPEN follows.
+        closed: whether the worker has ended it for good.
+    """
+
+    def __init__(self, number: int, hello: Hello) -> None:
+        self.number = number
+        self.session = PeerSession(hello)
+        self.streams: dict[int, Stream] = {}
+        self.last_stream = 0
+        self.told = (hello.slots, hello.streams)
+        self.fenced = False
+        self.closed = False
+
+    @property
+    def is_open(self) -> bool:
+        """Whether streams may be open on it."""
+        return self.session.state is State.OPEN
+
+    @property
+    def chunk_bytes_max(self) -> int:
+        """Largest payload that both sides take."""
+        welcome = self.session.welcome
+        return (
+            CHUNK_BYTES_MAX
+            if welcome is None
+            else min(welcome.chunk_max, CHUNK_BYTES_MAX)
+        )

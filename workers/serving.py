@@ -1,0 +1,259 @@
+"""A driver executable's two calls: `parameters`, and `serve`.
+
+    from storagebus.workers import parameters, serve
+
+    serve(AcmeDriver(**parameters()))
+
+PROTOCOL.md section 10 is the contract with the process that starts it.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import FrameType
+from typing import Any, NoReturn
+
+from ..broker.addresses import check_addresses
+from ..broker.messages import BOOT_BYTES, PROTOCOL_MAX, PROTOCOL_MIN, Hello
+from ..drivers.checked import Checked
+from ..drivers.contract import StorageDriver
+from ..drivers.errors import InvalidParameterError
+from .exits import Exit
+from .instance import instance_of
+from .lifeline import end_group, watch
+from .loop import WorkerLoop
+from .spawned import Surroundings, Unfit, childhood
+
+CLOSE_S = 3.0
+"""How long the driver may take to close when the worker ends."""
+ORPHAN_S = 3.0
+"""How long an orphaned worker may take to end before it is ended."""
+_LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+
+log = logging.getLogger("storagebus.worker")
+
+
+def parameters() -> dict[str, Any]:
+    """The driver's parameters as this process was given them.
+
+    They are the JSON map in argv[1]; secrets in it are references whose values come
+    on a descriptor from the parent.
+
+    Returns:
+        Names and values; empty without argv[1], or when it is "-".
+
+    Raises:
+        SystemExit: they are malformed, or a person has started the program without
+            any, and is told on stderr what it is for.
+    """
+    try:
+        told = childhood.surroundings()
+        if len(sys.argv) < 2 and not told.endpoints:
+            raise Unfit(Exit.USAGE, _purpose())
+        return dict(childhood.parameters())
+    except Unfit as error:
+        _leave(error.code, str(error))
+
+
+def serve(
+    driver: StorageDriver,
+    service: str | None = None,
+    *,
+    endpoint: str | Sequence[str] | None = None,
+    slots: int | None = None,
+    streams: int | None = None,
+    grace_s: float | None = None,
+    name: str | None = None,
+    instance: str | None = None,
+) -> int:
+    """Serve a driver until told to stop. Blocks; belongs into the main thread.
+
+    What is not given comes from the environment that the parent has set.
+
+    Args:
+        driver: the driver; it is closed in the end.
+        service: name of the service.
+        endpoint: address of the broker's door for workers, or of several brokers'.
+        slots: calls at once.
+        streams: open streams at once.
+        grace_s: seconds that a drain may take, after SIGTERM.
+        name: for people; by default the driver's name and the process id.
+        instance: equal for workers that may form a pool; by default made from the
+            driver's name and what `parameters` returned.
+
+    Returns:
+        0, when it was told to stop.
+
+    Raises:
+        SystemExit: every broker has refused it, or nobody has said which broker.
+        InvalidParameterError: an argument makes no sense.
+    """
+    logging.basicConfig(level=logging.INFO, format=_LOG_FORMAT)
+    try:
+        told = childhood.surroundings()
+        # An explicit argument counts more than the environment.
+        told = replace(
+            told,
+            endpoints=told.endpoints if endpoint is None else check_addresses(endpoint),
+            service=service or told.service,
+            slots=told.slots if slots is None else _count("slots", slots),
+            streams=told.streams if streams is None else _count("streams", streams),
+            grace_s=told.grace_s if grace_s is None else grace_s,
+            name=name or told.name or f"{driver.name}-{os.getpid()}",
+        )
+        if not told.endpoints or not told.service:
+            raise Unfit(Exit.USAGE, _purpose())
+    except Unfit as error:
+        _leave(error.code, str(error))
+    checked = driver if isinstance(driver, Checked) else Checked(driver)
+    if instance is None:
+        instance = instance_of(driver.name, childhood.given or {})
+    hello = greeting(checked, told, instance)
+    loop = WorkerLoop(checked, hello, told.endpoints)
+    ended = threading.Event()
+    if told.fd is not None:
+        watch(told.fd, lambda: _orphaned(loop, ended))
+    log.info(
+        "driver %s serves %s at %s",
+        driver.name,
+        told.service,
+        ", ".join(told.endpoints),
+    )
+    try:
+        with _signals(loop, told.grace_s):
+            stop = loop.run()
+    finally:
+        _close(checked)
+        ended.set()
+    log.info("ended: %s", stop.why)
+    if stop.code == Exit.ORPHANED:
+        end_group(stop.code)
+    if stop.code != Exit.STOPPED:
+        _leave(stop.code, stop.why)
+    return stop.code
+
+
+def greeting(driver: StorageDriver, told: Surroundings, instance: str) -> Hello:
+    """What the worker says of itself.
+
+    Args:
+        driver: the driver.
+        told: service, name, cookie, slots and streams.
+        instance: see `serve`.
+    """
+    capabilities = driver.capabilities
+    streams = told.streams
+    if capabilities.streams_max is not None:
+        streams = max(1, min(streams, capabilities.streams_max))
+    return Hello(
+        role="worker",
+        protocol=(PROTOCOL_MIN, PROTOCOL_MAX),
+        boot=os.urandom(BOOT_BYTES),
+        name=told.name,
+        pid=os.getpid(),
+        service=told.service,
+        driver=driver.name,
+        api_version=driver.api_version,
+        capabilities=capabilities.to_fields(),
+        instance=instance,
+        slots=told.slots,
+        streams=streams,
+        cookie=told.cookie,
+    )
+
+
+class _signals:
+    """Signals of the contract, while the worker runs.
+
+    Only the main thread may set handlers; elsewhere the owner has other means.
+    """
+
+    def __init__(self, loop: WorkerLoop, grace_s: float) -> None:
+        self._loop = loop
+        self._grace_s = grace_s
+        self._before: Mapping[int, Any] = {}
+        self._terminated = False
+
+    def __enter__(self) -> None:
+        if threading.current_thread() is threading.main_thread():
+            self._before = {
+                number: signal.signal(number, self._on_signal)
+                for number in (signal.SIGTERM, signal.SIGINT)
+            }
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        if number == signal.SIGTERM and not self._terminated:
+            self._terminated = True
+            self._loop.drain(self._grace_s)
+        else:
+            self._loop.halt(f"{signal.Signals(number).name} was received")
+
+
+def _orphaned(loop: WorkerLoop, ended: threading.Event) -> None:
+    """The parent is gone: end in order if that is quick, else at once."""
+    loop.halt("the parent is gone", Exit.ORPHANED)
+    ended.wait(ORPHAN_S)
+    end_group(Exit.ORPHANED)
+
+
+def _close(driver: StorageDriver) -> None:
+    """Close the driver, unless it takes too long."""
+
+    def close() -> None:
+        try:
+            driver.close()
+        except Exception:
+            log.exception("the driver could not be closed")
+
+    thread = threading.Thread(target=close, name="storagebus-close", daemon=True)
+    thread.start()
+    thread.join(CLOSE_S)
+    if thread.is_alive():
+        log.warning("the driver did not close within %g s", CLOSE_S)
+
+
+def _count(what: str, value: object) -> int:
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int)
+        or not 0 < value <= 100_000
+    ):
+        raise InvalidParameterError(f"{what} must be a whole number from 1 to 100000")
+    return value
+
+
+def _leave(code: int, why: str) -> NoReturn:
+    print(f"{_program()}: {why}", file=sys.stderr, flush=True)
+    raise SystemExit(int(code))
+
+
+def _program() -> str:
+    return Path(sys.argv[0]).name or "worker"
+
+
+def _purpose() -> str:
+    program = _program()
+    driver = program.removeprefix("registry-storage-")
+    return f"""this is a storage driver of storagebus; another program starts it:
+
+  storagebus up --driver {driver} --parameters '{{"name": "value"}}'
+  storagebus conform --driver {driver} --parameters '{{"name": "value"}}' --child
+
+or in Python: storagebus.drivers.create("{driver}", {{"name": "value"}})
+
+To join a broker that runs already, say which, and as which service:
+
+  STORAGEBUS_WORKER_ENDPOINT=ipc:///run/storagebus/workers \\
+  STORAGEBUS_WORKER_SERVICE=default {program} '{{"name": "value"}}'
+"""

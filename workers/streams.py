@@ -1,0 +1,205 @@
+"""What all of a worker's streams have in common: one terminal message, one job at a
+time, limits on waiting. Pure; PROTOCOL.md section 6.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import NamedTuple, Protocol
+
+from ..broker.messages import Open, error_message
+from ..broker.wire import BUDGET_MS_DEFAULT, Message, Type, pack_map
+from ..drivers.errors import (
+    CancelledError,
+    DeadlineExceededError,
+    Executed,
+    ProtocolError,
+    StorageError,
+)
+from .jobs import Answer, Job, Outcome
+from .schedule import Task
+
+IDLE_S = 600.0
+"""A client that neither sends nor grants for so long has lost its stream."""
+PROGRESS_S = 5.0
+"""Time between two PROGRESS messages of a call that takes long."""
+
+
+class Desk(Protocol):
+    """What a stream may ask of the worker's machine."""
+
+    def queue(self, task: Task) -> None:
+        """Have a task run; its outcome comes back through `Stream.finished`."""
+
+    def withdraw(self, task: Task) -> bool:
+        """Give a task up; False when it runs already."""
+
+    def send(self, stream: Stream, message: Message) -> None:
+        """Send to the stream's client, unless that is gone."""
+
+    def forget(self, stream: Stream) -> None:
+        """The stream has ended."""
+
+
+class Arrival(NamedTuple):
+    """An OPEN that has arrived.
+
+    Attributes:
+        link: number of the broker connection that it came by.
+        opened: the message.
+        request: its map.
+        queued_us: microseconds that it waited in the broker.
+        at: when it arrived, in seconds.
+    """
+
+    link: int
+    opened: Message
+    request: Open
+    queued_us: int
+    at: float
+
+
+class Stream(ABC):
+    """One operation from its OPEN to its terminal message.
+
+    Args:
+        desk: the worker's machine.
+        arrival: the OPEN.
+
+    Attributes:
+        budget_s: seconds that each wait of the stream may last.
+        heard: when the client last said something.
+        task: the job in hand; None while the stream waits for its client.
+        unheard: whether nobody is there any more to hear of the outcome.
+        is_call: whether it takes a slot, and not one of the worker's streams.
+    """
+
+    __slots__ = (
+        "budget_s",
+        "desk",
+        "driver_us",
+        "heard",
+        "id",
+        "link",
+        "operation",
+        "progressed",
+        "queued_us",
+        "request",
+        "task",
+        "unheard",
+    )
+
+    is_call = False
+
+    def __init__(self, desk: Desk, arrival: Arrival) -> None:
+        opened = arrival.opened
+        self.desk = desk
+        self.link = arrival.link
+        self.id = opened.stream
+        self.operation = opened.code
+        self.request = arrival.request
+        self.budget_s = (opened.budget_ms or BUDGET_MS_DEFAULT) / 1000
+        self.queued_us = arrival.queued_us
+        self.driver_us = 0
+        self.heard = arrival.at
+        self.progressed = arrival.at
+        self.task: Task | None = None
+        self.unheard = False
+
+    # -- events ---------------------------------------------------------------
+
+    @abstractmethod
+    def begin(self, now: float) -> None:
+        """Queue the first job."""
+
+    @abstractmethod
+    def received(self, message: Message, now: float) -> None:
+        """A message for this stream; those that make no sense here are ignored.
+
+        Raises:
+            ProtocolError, DataLossError: it breaks the protocol; the stream ends.
+        """
+
+    @abstractmethod
+    def went(self, task: Task, outcome: Outcome, now: float) -> None:
+        """The stream's job has ended."""
+
+    @abstractmethod
+    def release(self, now: float) -> None:
+        """Nobody waits any more: end, and keep what an upload holds."""
+
+    @abstractmethod
+    def fail(self, error: StorageError, now: float) -> None:
+        """End with an error as soon as the driver lets go."""
+
+    @property
+    @abstractmethod
+    def shows_progress(self) -> bool:
+        """Whether the running job is one that may take long without bytes."""
+
+    def finished(self, task: Task, outcome: Outcome, now: float) -> None:
+        """A job has ended; only the one that the stream waits for matters."""
+        if task is not self.task:
+            return
+        self.task = None
+        began = now if task.started is None else task.started
+        self.queued_us += int((began - task.asked) * 1_000_000)
+        self.driver_us += outcome.driver_us
+        self.went(task, outcome, now)
+
+    def tick(self, now: float) -> None:
+        """Time has passed."""
+        task = self.task
+        if task is None:
+            if now - self.heard >= IDLE_S:
+                idle = f"the client was silent for {IDLE_S:.0f} seconds"
+                self.fail(DeadlineExceededError(idle), now)
+        elif (
+            task.started is not None
+            and now - max(self.progressed, task.started) >= PROGRESS_S
+            and self.shows_progress
+        ):
+            self.progressed = now
+            self.desk.send(self, Message(Type.PROGRESS, self.id))
+
+    # -- for the kinds of stream ----------------------------------------------
+
+    def run(self, job: Job, expires: float, now: float, *, bulk: bool = False) -> None:
+        """Queue the stream's next job."""
+        self.task = Task(self, job, expires, bulk, now)
+        self.desk.queue(self.task)
+
+    def withdraw(self) -> bool:
+        """Give up the job that waits; False when it runs already."""
+        if self.task is None:
+            return True
+        if not self.desk.withdraw(self.task):
+            return False
+        self.task = None
+        return True
+
+    def answer(self, answer: Answer, payload: bytes = b"", offset: int = 0) -> None:
+        """End well."""
+        answer["queued_us"] = self.queued_us
+        answer["driver_us"] = self.driver_us
+        try:
+            fields = pack_map(answer)
+        except ProtocolError as error:
+            what = f"the driver's answer cannot be sent: {error.detail}"
+            self.refuse(StorageError(what, executed=Executed.YES))
+            return
+        message = Message(
+            Type.RESULT, self.id, offset=offset, fields=fields, payload=payload
+        )
+        self.desk.send(self, message)
+        self.desk.forget(self)
+
+    def refuse(self, error: StorageError) -> None:
+        """End with an error."""
+        self.desk.send(self, error_message(error, self.id))
+        self.desk.forget(self)
+
+
+def cancelled() -> StorageError:
+    """The error of what was given up before it had an effect."""
+    return CancelledError("the client gave it up", executed=Executed.NO)

@@ -1,0 +1,78 @@
+"""The threads on which the driver works, beside the protocol's loop."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from queue import SimpleQueue
+
+from ..broker.wakeup import Wakeup
+from ..drivers.contract import StorageDriver
+from .jobs import Outcome, perform
+from .schedule import Task
+
+THREADS_NAME = "storagebus-driver"
+
+
+class Threads:
+    """A pool that grows to as many threads as there were tasks at once.
+
+    The machine hands over no more tasks than there are slots, which bounds threads
+    and queue. The threads are daemons: a driver call that never returns must not keep
+    the process from ending.
+
+    Args:
+        driver: the driver, behind its checks.
+        wakeup: set when there is an outcome.
+
+    Attributes:
+        done: outcomes, for the loop to take; in place of an outcome, an exception
+            that is meant to end the process.
+    """
+
+    def __init__(self, driver: StorageDriver, wakeup: Wakeup) -> None:
+        self.done: deque[tuple[Task, Outcome | BaseException]] = deque()
+        self._driver = driver
+        self._wakeup = wakeup
+        self._tasks: SimpleQueue[Task | None] = SimpleQueue()
+        self._threads = 0
+        self._busy = 0
+
+    def start(self, task: Task) -> None:
+        """Have a task run. Called by the loop only."""
+        self._busy += 1
+        self._tasks.put(task)
+        if self._busy > self._threads:
+            self._threads += 1
+            name = f"{THREADS_NAME}-{self._threads}"
+            threading.Thread(target=self._work, name=name, daemon=True).start()
+
+    def take(self, most: int) -> list[tuple[Task, Outcome]]:
+        """Outcomes that have come in. Called by the loop only.
+
+        Raises:
+            BaseException: what a driver raised to end the process.
+        """
+        taken: list[tuple[Task, Outcome]] = []
+        while self.done and len(taken) < most:
+            task, outcome = self.done.popleft()
+            self._busy -= 1
+            if isinstance(outcome, BaseException):
+                raise outcome
+            taken.append((task, outcome))
+        return taken
+
+    def stop(self) -> None:
+        """Let the threads end when they have nothing more to do."""
+        for _ in range(self._threads):
+            self._tasks.put(None)
+
+    def _work(self) -> None:
+        while (task := self._tasks.get()) is not None:
+            outcome: Outcome | BaseException
+            try:
+                outcome = perform(task.job, self._driver, task.expires)
+            except BaseException as error:
+                outcome = error
+            self.done.append((task, outcome))
+            self._wakeup.set()

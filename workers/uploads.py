@@ -1,0 +1,267 @@
+"""An upload: bytes to the driver in order, then a commit, or not. Pure.
+
+    opening --> writing --COMMIT--> committing --> RESULT
+                   |                     '-- fails --.
+                   |--DETACH, client lost--> keeping --> RESULT
+                   |--an error------------> keeping --> ERROR with `durable`
+                   '--CANCEL--------------> dropping --> ERROR CANCELLED
+
+Whatever ends an upload early is noted and takes effect when the driver has let go of
+the job in hand; a commit that runs is not cut short, as its outcome is the truth.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from enum import Enum
+
+from ..broker.flow import Inflow
+from ..broker.messages import Accepted, Progress, pack
+from ..broker.wire import (
+    BUDGET_MS_DEFAULT,
+    CHUNK_BYTES_MAX,
+    Flag,
+    Message,
+    Payload,
+    Type,
+)
+from ..drivers.contract import Writer
+from ..drivers.errors import DataLossError, StorageError
+from .jobs import Outcome
+from .schedule import Task
+from .streams import Arrival, Desk, Stream, cancelled
+from .upload_jobs import (
+    CommitWriter,
+    Kept,
+    Opened,
+    OpenWriter,
+    SettleWriter,
+    WritePieces,
+)
+
+UPLOAD_WINDOW_BYTES_MAX = 2_097_152
+"""Bytes of one upload that may wait here for the driver."""
+UPLOAD_WINDOW_BYTES_MIN = 262_144
+"""The same where there are many uploads."""
+WAITING_PIECES_MAX = 512
+"""Pieces that wait one by one; more are joined."""
+
+
+class _Ending(Enum):
+    """How the client wants the upload to end."""
+
+    COMMIT = "commit"
+    KEEP = "keep"
+    DROP = "drop"
+
+
+class Upload(Stream):
+    """A write.
+
+    Args:
+        desk, arrival: see `Stream`.
+        window: bytes that may be under way or waiting here.
+    """
+
+    __slots__ = (
+        "_commit_expires",
+        "_durable",
+        "_ending",
+        "_error",
+        "_flow",
+        "_settling",
+        "_waiting",
+        "_writer",
+    )
+
+    def __init__(
+        self,
+        desk: Desk,
+        arrival: Arrival,
+        window: int = UPLOAD_WINDOW_BYTES_MAX,
+    ) -> None:
+        super().__init__(desk, arrival)
+        self._flow = Inflow(window)
+        self._waiting: deque[Payload] = deque()
+        self._writer: Writer | None = None
+        self._durable = 0
+        self._ending: _Ending | None = None
+        self._commit_expires = math.inf
+        self._settling = False
+        self._error: StorageError | None = None
+
+    # -- events ---------------------------------------------------------------
+
+    def begin(self, now: float) -> None:
+        self.run(OpenWriter(self.request), now + self.budget_s, now)
+
+    def received(self, message: Message, now: float) -> None:
+        kind = message.type
+        if kind is Type.CANCEL:
+            self._ending = _Ending.DROP
+            self._waiting.clear()
+            self._interrupt(now)
+        elif self._ending is not None or self._error is not None:
+            return  # what was under way when the end was decided
+        elif kind is Type.DATA:
+            want = bool(message.flags & Flag.WANT)
+            if self._flow.accept(message.offset, len(message.payload), want):
+                self._hold(message.payload)
+                self._report()
+                self._step(now)
+        elif kind is Type.COMMIT or kind is Type.DETACH:
+            self._check_sent(message)
+            if kind is Type.COMMIT:
+                self._ending = _Ending.COMMIT
+                budget_ms = message.budget_ms or BUDGET_MS_DEFAULT
+                self._commit_expires = now + budget_ms / 1000
+            else:
+                self._ending = _Ending.KEEP
+            self._step(now)
+
+    def went(self, task: Task, outcome: Outcome, now: float) -> None:
+        job, value = task.job, outcome.value
+        if outcome.error is not None:
+            if self._writer is None or isinstance(job, SettleWriter):
+                # Never opened, or ended as far as it can be.
+                self.refuse(self._with_durable(self._error or outcome.error))
+                return
+            self._error = self._error or outcome.error
+            self._waiting.clear()
+        elif isinstance(value, Opened):
+            self._open(value)
+        elif isinstance(job, WritePieces):
+            self._durable = value
+            self._flow.consume(job.size)
+            self._report()
+        elif isinstance(job, CommitWriter):
+            self._result(value)
+            return
+        elif isinstance(job, SettleWriter):
+            self._settled(value)
+            return
+        self._step(now)
+
+    def release(self, now: float) -> None:
+        # A commit that was asked for goes on: its outcome can be looked up later.
+        if self._ending is None:
+            self._ending = _Ending.KEEP
+        self._interrupt(now)
+
+    def fail(self, error: StorageError, now: float) -> None:
+        if self._error is None:
+            self._error = error
+        self._waiting.clear()
+        self._interrupt(now)
+
+    @property
+    def shows_progress(self) -> bool:
+        return self.task is not None and not isinstance(self.task.job, WritePieces)
+
+    # -- what to do next ------------------------------------------------------
+
+    def _step(self, now: float) -> None:
+        """Start the next job, when none is in hand."""
+        writer = self._writer
+        if self.task is not None or writer is None:
+            return
+        if self._error is not None or self._ending is _Ending.DROP:
+            self._settle(writer, now)
+        elif self._waiting:
+            pieces, size = self._next_pieces()
+            self.run(
+                WritePieces(writer, pieces, size), now + self.budget_s, now, bulk=True
+            )
+        elif self._ending is _Ending.COMMIT:
+            self.run(CommitWriter(writer, self.request.path), self._commit_expires, now)
+        elif self._ending is _Ending.KEEP:
+            self._settle(writer, now)
+
+    def _settle(self, writer: Writer, now: float) -> None:
+        keep = self._ending is not _Ending.DROP
+        self._settling = True
+        self.run(SettleWriter(writer, keep), math.inf, now)
+
+    def _interrupt(self, now: float) -> None:
+        """An end that does not wait for what is queued, only for what runs."""
+        if self._settling:
+            return
+        if self._writer is None:
+            if self.withdraw():
+                self.refuse(self._error or cancelled())
+            return
+        if self._error is not None or self._ending is _Ending.DROP:
+            self.withdraw()
+        self._step(now)
+
+    def _hold(self, payload: Payload) -> None:
+        if payload:
+            self._waiting.append(payload)
+        if len(self._waiting) >= WAITING_PIECES_MAX:
+            # The window bounds the bytes, but not what two million single bytes cost.
+            self._waiting = deque([b"".join(self._waiting)])
+
+    def _next_pieces(self) -> tuple[tuple[Payload, ...], int]:
+        """What waits, up to a chunk: small pieces become one write."""
+        pieces = [self._waiting.popleft()]
+        size = len(pieces[0])
+        while self._waiting and size + len(self._waiting[0]) <= CHUNK_BYTES_MAX:
+            pieces.append(self._waiting.popleft())
+            size += len(pieces[-1])
+        return tuple(pieces), size
+
+    def _check_sent(self, message: Message) -> None:
+        if message.offset != self._flow.received:
+            raise DataLossError(
+                f"{message.type.name} after {message.offset} bytes, of which "
+                f"{self._flow.received} have arrived",
+                path=self.request.path,
+            )
+
+    # -- messages -------------------------------------------------------------
+
+    def _open(self, opened: Opened) -> None:
+        self._writer = opened.writer
+        self._durable = opened.durable
+        accepted = Accepted(
+            size=opened.size,
+            durable=opened.durable,
+            upload_id=opened.upload_id,
+            generation=opened.generation,
+        )
+        _, limit = self._flow.credit()
+        message = Message(Type.ACCEPT, self.id, limit=limit, fields=pack(accepted))
+        self.desk.send(self, message)
+
+    def _report(self) -> None:
+        if self._writer is None or self._ending is not None:
+            return  # before ACCEPT there is nothing to say, after the end no need
+        if self._flow.credit_due():
+            received, limit = self._flow.credit()
+            fields = pack(Progress(durable=self._durable))
+            message = Message(
+                Type.CREDIT, self.id, offset=received, limit=limit, fields=fields
+            )
+            self.desk.send(self, message)
+
+    def _result(self, kept: Kept) -> None:
+        answer = {"size": kept.size, "durable": kept.durable}
+        if kept.identity is not None:
+            self.answer({**answer, "identity": kept.identity})
+        else:
+            self.answer(dict(answer))
+
+    def _settled(self, kept: Kept) -> None:
+        self._durable = kept.durable
+        if self._error is not None:
+            self.refuse(self._with_durable(self._error))
+        elif self._ending is _Ending.DROP:
+            self.refuse(self._with_durable(cancelled()))
+        else:
+            self._result(kept)
+
+    def _with_durable(self, error: StorageError) -> StorageError:
+        if error.durable is None and self._writer is not None:
+            error.durable = self._durable
+        return error

@@ -1,0 +1,54 @@
+"""A worker for a driver that is known by name: what `storagebus worker` runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..drivers.factory import create
+from .instance import instance_of
+from .serving import serve
+from .spawned import GRACE_S_DEFAULT, SLOTS_DEFAULT, STREAMS_DEFAULT
+
+
+def run_worker(
+    endpoints: str | Sequence[str],
+    service: str,
+    driver: str,
+    parameters: Mapping[str, Any],
+    *,
+    slots: int = SLOTS_DEFAULT,
+    streams: int = STREAMS_DEFAULT,
+    grace_s: float = GRACE_S_DEFAULT,
+    name: str | None = None,
+) -> int:
+    """Make the driver in this process and serve it until told to stop.
+
+    Args:
+        endpoints: address of the broker's door for workers, or of several brokers'.
+        service: name of the service.
+        driver: the driver's name, as for `create`.
+        parameters: the driver's own, secrets in place.
+        slots: calls at once.
+        streams: open streams at once.
+        grace_s: seconds that a drain may take, after SIGTERM.
+        name: for people.
+
+    Returns:
+        0, when it was told to stop.
+
+    Raises:
+        InvalidStorageDriverError: no such driver.
+        InvalidParameterError: a parameter or an address is wrong.
+        SystemExit: every broker has refused it.
+    """
+    return serve(
+        create(driver, parameters),
+        service,
+        endpoint=endpoints,
+        slots=slots,
+        streams=streams,
+        grace_s=grace_s,
+        name=name,
+        instance=instance_of(driver, parameters),
+    )
