@@ -17,17 +17,16 @@ if TYPE_CHECKING:
     from .sessions import WorkerSession
 
 WORKERS_SHOWN_MAX = 40
-"""Workers a service whose details fit into a map beside all others'."""
+"""Workers of a service that are shown, if there is room for them."""
+STATUS_BYTES_MAX = MAP_BYTES_MAX - 256
 
 
 def answer(core: BrokerCore, wanted: Open, opened: Message, now: float) -> Message:
     """The terminal message for a call to `$bus`."""
     stream = opened.stream
     if opened.code == Operation.STATUS:
-        text = json.dumps(status(core, now), separators=(",", ":")).encode()
-        if len(text) > MAP_BYTES_MAX - 256:
-            text = json.dumps(status(core, now, brief=True)).encode()
-        return Message(Type.RESULT, stream, fields=pack(Result(status=text)))
+        fields = pack(Result(status=_status_text(core, now)))
+        return Message(Type.RESULT, stream, fields=fields)
     if opened.code == Operation.DRAIN:
         worker = core.roster.find(wanted.worker)
         if worker is None:
@@ -40,13 +39,20 @@ def answer(core: BrokerCore, wanted: Open, opened: Message, now: float) -> Messa
     )
 
 
-def status(core: BrokerCore, now: float, *, brief: bool = False) -> dict[str, Any]:
+def status(
+    core: BrokerCore,
+    now: float,
+    *,
+    workers_max: int = WORKERS_SHOWN_MAX,
+    brief: bool = False,
+) -> dict[str, Any]:
     """What the broker knows, for people and for `ready`.
 
     Args:
         core: the broker.
         now: the time.
-        brief: with counts in place of the workers, when there are too many.
+        workers_max: workers of a service that are shown.
+        brief: of each worker only its id and pid.
     """
     budget = core.switch.budget
     clients = [s for s in core.sessions if s.hello.role == "client"]
@@ -58,7 +64,7 @@ def status(core: BrokerCore, now: float, *, brief: bool = False) -> dict[str, An
                 {"id": worker.id, "pid": worker.hello.pid}
                 if brief
                 else _worker(worker, now)
-                for worker in workers[:WORKERS_SHOWN_MAX]
+                for worker in workers[:workers_max]
             ],
             "workers_total": len(workers),
             "waiting": len(backlog) if backlog is not None else 0,
@@ -71,22 +77,32 @@ def status(core: BrokerCore, now: float, *, brief: bool = False) -> dict[str, An
             "clients": len(clients),
             "streams": budget.flows,
             "streams_max": budget.streams_max,
-            "in_flight_bytes": in_flight_bytes(core),
-            "in_flight_bytes_max": core.settings.in_flight_bytes_max,
+            "in_flight_bytes": budget.in_flight,
+            "in_flight_bytes_max": budget.in_flight_max,
+            "services_total": len(core.roster.services),
             "counters": core.counters,
         },
         "services": services,
     }
 
 
-def in_flight_bytes(core: BrokerCore) -> int:
-    """Bytes that senders may have under way: the sum that the budget bounds."""
-    return sum(
-        stream.flow.in_flight
-        for worker in core.roster.workers()
-        for stream in worker.streams.values()
-        if stream.flow is not None
-    )
+def _status_text(core: BrokerCore, now: float) -> bytes:
+    """The status as JSON, in the most detail that a map has room for."""
+    text = b""
+    for workers_max, brief in ((WORKERS_SHOWN_MAX, False), (WORKERS_SHOWN_MAX, True)):
+        text = _json(status(core, now, workers_max=workers_max, brief=brief))
+        if len(text) <= STATUS_BYTES_MAX:
+            return text
+    shown = status(core, now, workers_max=0, brief=True)
+    services = shown["services"]
+    while len(text := _json(shown)) > STATUS_BYTES_MAX:
+        for name in list(services)[len(services) // 2 :]:
+            del services[name]
+    return text
+
+
+def _json(value: Any) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode()
 
 
 def _worker(worker: WorkerSession, now: float) -> dict[str, Any]:

@@ -13,6 +13,9 @@ from itertools import count
 
 from .sessions import ClientSession, Stream
 
+STALE_MIN = 64
+"""Deadlines of streams that have gone are not cleared out below this number."""
+
 
 class Backlog:
     """The queue of one service.
@@ -26,17 +29,20 @@ class Backlog:
         self.calls_max = calls_max
         self.bytes_max = bytes_max
         self.bytes = 0
-        self._length = 0
         # One line of clients for calls, one for streams; each client has its own queue.
         self._lines: dict[bool, dict[ClientSession, deque[Stream]]] = {
             False: {},
             True: {},
         }
-        self._deadlines: list[tuple[float, int, Stream]] = []
-        self._order = count()
+        # Deadlines of streams that have gone stay in the heap until they come up. They
+        # go by number, so that they keep no stream, and no payload, alive.
+        self._deadlines: list[tuple[float, int]] = []
+        self._numbers: dict[Stream, int] = {}
+        self._waiting: dict[int, Stream] = {}
+        self._count = count()
 
     def __len__(self) -> int:
-        return self._length
+        return len(self._waiting)
 
     def add(self, stream: Stream, *, first: bool = False) -> bool:
         """Let a stream wait; False when there is no room.
@@ -46,7 +52,7 @@ class Backlog:
             first: before all others of its client, since it has waited before.
         """
         size = _payload_bytes(stream)
-        if self._length >= self.calls_max or self.bytes + size > self.bytes_max:
+        if len(self) >= self.calls_max or self.bytes + size > self.bytes_max:
             return False
         assert stream.client is not None
         queue = self._lines[stream.holds_stream].setdefault(stream.client, deque())
@@ -54,9 +60,11 @@ class Backlog:
             queue.appendleft(stream)
         else:
             queue.append(stream)
-        self._length += 1
+        number = next(self._count)
+        self._numbers[stream] = number
+        self._waiting[number] = stream
         self.bytes += size
-        heapq.heappush(self._deadlines, (stream.expires, next(self._order), stream))
+        heapq.heappush(self._deadlines, (stream.expires, number))
         return True
 
     def waits(self, holds_stream: bool) -> bool:
@@ -78,14 +86,12 @@ class Backlog:
 
     def remove(self, stream: Stream) -> bool:
         """Take one stream out; False when it does not wait here."""
+        if stream not in self._numbers:
+            return False
+        assert stream.client is not None
         line = self._lines[stream.holds_stream]
-        if stream.client is None or stream.client not in line:
-            return False
         queue = line[stream.client]
-        try:
-            queue.remove(stream)
-        except ValueError:
-            return False
+        queue.remove(stream)
         if not queue:
             del line[stream.client]
         self._forget(stream)
@@ -94,29 +100,22 @@ class Backlog:
     def expired(self, now: float) -> Iterator[Stream]:
         """Take out the streams whose time has come."""
         while self._deadlines and self._deadlines[0][0] <= now:
-            stream = heapq.heappop(self._deadlines)[2]
-            if self.remove(stream):
+            stream = self._waiting.get(heapq.heappop(self._deadlines)[1])
+            if stream is not None:
+                self.remove(stream)
                 yield stream
 
     def next_deadline(self) -> float | None:
         """When the next stream may expire; may be early, for one that has gone."""
-        if not self._length:
+        if not self._waiting:
             self._deadlines.clear()
         return self._deadlines[0][0] if self._deadlines else None
 
     def _forget(self, stream: Stream) -> None:
-        self._length -= 1
+        del self._waiting[self._numbers.pop(stream)]
         self.bytes -= _payload_bytes(stream)
-        # Deadlines of streams that have gone stay in the heap until they come up; when
-        # these are most of it, they are cleared out.
-        if len(self._deadlines) > 64 + 4 * self._length:
-            waiting = {
-                waiting
-                for line in self._lines.values()
-                for queue in line.values()
-                for waiting in queue
-            }
-            self._deadlines = [item for item in self._deadlines if item[2] in waiting]
+        if len(self._deadlines) > STALE_MIN + 4 * len(self):
+            self._deadlines = [d for d in self._deadlines if d[1] in self._waiting]
             heapq.heapify(self._deadlines)
 
 

@@ -50,6 +50,7 @@ class Budget:
 
     Attributes:
         flows: open flows.
+        in_flight: bytes that the broker may have to hold for all of them.
         pooled: bytes of the pool in use.
     """
 
@@ -58,7 +59,13 @@ class Budget:
         self.floor_bytes = floor_bytes
         self.pool_bytes = pool_bytes
         self.flows = 0
+        self.in_flight = 0
         self.pooled = 0
+
+    @property
+    def in_flight_max(self) -> int:
+        """The bound on `in_flight`."""
+        return self.streams_max * self.floor_bytes + self.pool_bytes
 
     def open(self) -> Flow | None:
         """A flow for a new stream, or None when no floor is left for it."""
@@ -70,6 +77,7 @@ class Budget:
     def close(self, flow: Flow) -> None:
         """The stream is over."""
         self.flows -= 1
+        self.in_flight -= flow.in_flight
         self.pooled -= flow.pooled
         flow.pooled = 0
 
@@ -83,21 +91,29 @@ class Budget:
             raise ProtocolError(
                 f"CREDIT for {received} bytes; {flow.forwarded} were sent"
             )
+        before = flow.in_flight
         flow.received = max(flow.received, received)
         flow.limit = max(flow.limit, limit)
-        return self._extend(flow)
+        raised = self._extend(flow)
+        self.in_flight += flow.in_flight - before
+        return raised
 
-    def forward(self, flow: Flow, offset: int, count: int) -> None:
-        """Account for a piece that goes through.
+    def forward(self, flow: Flow, offset: int, count: int) -> bool:
+        """Account for a piece; False when it is a duplicate, which must not go on.
+
+        The receiver would ignore a duplicate, but what is sent twice is held twice.
 
         Raises:
             ProtocolError: the sender has gone beyond what it was told.
         """
+        if offset < flow.forwarded:
+            return False
         if offset + count > flow.passed:
             raise ProtocolError(
                 f"DATA up to {offset + count}, beyond the limit of {flow.passed}"
             )
-        flow.forwarded = max(flow.forwarded, offset + count)
+        flow.forwarded = offset + count
+        return True
 
     def _extend(self, flow: Flow) -> bool:
         """Raise what is passed as far as the pool and the flow's part allow."""

@@ -42,10 +42,8 @@ from .wire import Message, Type
 
 SUSPECT_BEATS = 2
 """Heartbeats without an answer after which a worker gets no new work."""
-
-
 SWEEP_S = 0.05
-"""Time in which lost connections of clients are gathered before all are pinged."""
+"""Time in which lost connections are gathered before all at a door are pinged."""
 
 
 class Send(NamedTuple):
@@ -96,6 +94,7 @@ class BrokerCore:
         self._strangers = Strangers()
         self._beat_at = now
         self._sweep_at: float | None = None
+        self._sweep_doors: set[Door] = set()
 
     # -- events ---------------------------------------------------------------
 
@@ -110,9 +109,12 @@ class BrokerCore:
         try:
             if message.type is Type.HELLO:
                 self._greeted(peer, message, now)
-            elif session is None or message.epoch != session.epoch:
+                return
+            if session is None or message.epoch != session.epoch:
                 self._estranged(peer, message, now)
-            elif isinstance(session, ClientSession):
+                return
+            session.spoken = True
+            if isinstance(session, ClientSession):
                 _FROM_CLIENT.get(message.type, _unexpected)(self, session, message, now)
             else:
                 self._heard(session, now)
@@ -125,24 +127,29 @@ class BrokerCore:
         session = self.sessions.get(send.peer)
         if session is None or session.epoch != send.message.epoch:
             return
-        if isinstance(session, WorkerSession):
-            if send.message.type is Type.OPEN:
-                self.switch.take_back(session, send.message.stream)
+        if isinstance(session, ClientSession):
             self._lose(session)
-            self.switch.feed(session.hello.service, now)
-        else:
-            self._lose(session)
+            return
+        # What still waits behind this message will not be delivered either.
+        behind = [other for other in self.outbox if other.peer == send.peer]
+        for unsent in (send, *behind):
+            if unsent.message.type is Type.OPEN:
+                self.switch.take_back(session, unsent.message.stream)
+        self._lose(session)
+        self.switch.feed(session.hello.service, now)
 
     def disconnected(self, door: Door, now: float) -> None:
         """A connection was lost at a door; nobody says whose.
 
         All there are pinged, since ZeroMQ refuses a message to a peer that is gone:
-        workers at once, as calls wait for the news; clients, who may be thousands,
-        together with all that are lost within `SWEEP_S`.
+        workers at once, as calls wait for the news, and both once more after
+        `SWEEP_S`: the event may come before the socket knows, and clients, who may be
+        thousands, are pinged once for all that were lost in this time.
         """
         if door is Door.WORKERS:
             self._sweep(door)
-        elif self._sweep_at is None:
+        self._sweep_doors.add(door)
+        if self._sweep_at is None:
             self._sweep_at = now + SWEEP_S
 
     def tick(self, now: float) -> None:
@@ -150,7 +157,9 @@ class BrokerCore:
         self.switch.expire(now)
         if self._sweep_at is not None and now >= self._sweep_at:
             self._sweep_at = None
-            self._sweep(Door.CLIENTS)
+            for door in sorted(self._sweep_doors, key=lambda door: door.value):
+                self._sweep(door)
+            self._sweep_doors.clear()
         if now >= self._beat_at:
             self._beat_at = now + self.settings.heartbeat_ms / 1000
             self._beat(now)
@@ -171,20 +180,19 @@ class BrokerCore:
         hello = parse(Hello, message.fields)
         earlier = self.sessions.get(peer)
         if earlier is not None:
-            if earlier.hello == hello and not earlier.streams:
+            if earlier.hello == hello and not earlier.spoken:
                 # It said HELLO twice while our WELCOME was under way.
                 self._welcome(earlier)
                 return
             self._lose(earlier)
-        if hello.role == "worker":
-            again = self.roster.with_boot(hello.boot)
-            if again is not None:
-                self._lose(again)  # a new connection is a new incarnation
         self._epoch += 1
         session: Session
         try:
             welcome_of(hello, peer.door, self.settings, len(self.sessions))
             if hello.role == "worker":
+                again = self.roster.with_boot(hello.boot)
+                if again is not None:
+                    self._lose(again)  # a new connection is a new incarnation
                 session = WorkerSession(peer, self._epoch, hello, now)
                 objection = self.roster.objection(session)
                 if objection:

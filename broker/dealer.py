@@ -117,6 +117,7 @@ def set_options(socket: zmq.Socket[bytes]) -> None:
         zmq.HEARTBEAT_TTL: HEARTBEAT_TIMEOUT_MS,
         zmq.TCP_KEEPALIVE: 1,
         zmq.TCP_KEEPALIVE_IDLE: KEEPALIVE_IDLE_S,
+        zmq.IPV6: 1,
     }
     for option, value in options.items():
         socket.setsockopt(option, value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 from collections.abc import Iterator
@@ -22,6 +23,8 @@ from .sessions import Door, Peer
 from .wire import Message, Payload, decode, encode
 
 FRAMES_MAX = 2
+EVENTS_MAX = 1_000
+"""Events taken from a monitor before the messages have their turn."""
 
 
 class DoorSocket:
@@ -47,7 +50,7 @@ class DoorSocket:
         addresses: tuple[str, ...],
     ) -> None:
         self.door = door
-        self._locks = [_lock(address) for address in addresses]
+        self._locks: list[int] = []
         self._socket = context.socket(zmq.ROUTER)
         set_options(self._socket)
         # Without MANDATORY a message to a peer that is gone or full is dropped in
@@ -55,7 +58,12 @@ class DoorSocket:
         self._socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
         self._socket.setsockopt(zmq.ROUTER_HANDOVER, 1)
         self._monitor = self._socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
-        self.addresses = tuple(self._bind(address) for address in addresses)
+        try:
+            self._locks.extend(_lock(a) for a in addresses if a.startswith("ipc://"))
+            self.addresses = tuple(self._bind(address) for address in addresses)
+        except BaseException:
+            self.close()
+            raise
 
     @property
     def pollables(self) -> tuple[zmq.Socket[bytes], zmq.Socket[bytes]]:
@@ -65,7 +73,7 @@ class DoorSocket:
     def disconnections(self) -> int:
         """How many connections were lost since the last call."""
         count = 0
-        while self._monitor.poll(0):
+        while count < EVENTS_MAX and self._monitor.poll(0):
             recv_monitor_message(self._monitor, zmq.DONTWAIT)
             count += 1
         return count
@@ -125,34 +133,32 @@ class DoorSocket:
         self._socket.disable_monitor()
         self._monitor.close(0)
         self._socket.close(0)
-        for lock in self._locks:
-            if lock is not None:
-                os.close(lock)
+        while self._locks:
+            os.close(self._locks.pop())
 
     def _bind(self, address: str) -> str:
         try:
-            self._socket.bind(
-                address.replace(":0", ":*") if _picks(address) else address
-            )
+            self._socket.bind(address)
         except zmq.ZMQError as error:
             text = f"cannot listen at {address}: {error.strerror}"
             if error.errno == zmq.EADDRINUSE:
                 raise UnavailableError(f"{text}; is another broker there?") from error
-            if error.errno in (1, 13):
+            if error.errno in (errno.EPERM, errno.EACCES):
                 raise AccessDeniedError(text) from error
             raise InvalidParameterError(text) from error
         return self._socket.getsockopt_string(zmq.LAST_ENDPOINT).rstrip("\0")
 
 
-def _picks(address: str) -> bool:
-    return address.startswith("tcp://") and address.endswith(":0")
+def _lock(address: str) -> int:
+    """Lock an ipc address: a second bind would succeed in silence and steal it.
 
-
-def _lock(address: str) -> int | None:
-    """Lock an ipc address: a second bind would succeed in silence and steal it."""
-    if not address.startswith("ipc://"):
-        return None
+    Whatever lies at the path, ZeroMQ removes it to make its socket, hence the look.
+    """
     path = Path(address.removeprefix("ipc://"))
+    if path.exists() and not path.is_socket():
+        raise InvalidParameterError(
+            f"cannot listen at {address}: there is something that is no socket"
+        )
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
@@ -166,6 +172,7 @@ def _lock(address: str) -> int | None:
     except OSError as error:
         os.close(lock)
         raise UnavailableError(
-            f"another broker listens at {address} (it holds {path}.lock)"
+            f"another broker listens at {address} (it holds {path}.lock); stop it, "
+            "or choose another address"
         ) from error
     return lock

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+import resource
 import signal
 import threading
 import time
@@ -105,20 +106,21 @@ class Broker:
             door.close()
         self._doors.clear()
         self._context.destroy(linger=0)
+        self._wakeup.close()
 
     def _turn(self, poller: zmq.Poller) -> None:
         """Sleep until something happens, and deal with a bounded part of it."""
-        now = time.monotonic()
-        wait_ms = math.ceil((self.core.next_deadline() - now) * 1000)
+        wait_ms = math.ceil((self.core.next_deadline() - time.monotonic()) * 1000)
         ready = dict(poller.poll(min(max(0, wait_ms), POLL_MS_MAX)))
+        now = time.monotonic()
         if self._wakeup.fileno() in ready:
             self._wakeup.clear()
         for door in self._doors.values():
             socket, monitor = door.pollables
             if monitor in ready and door.disconnections():
                 self.core.disconnected(door.door, now)
+                self._flush(now)
             if socket in ready:
-                now = time.monotonic()
                 for peer, message in door.receive(BATCH_MESSAGES):
                     self.core.received(peer, message, now)
                     self._flush(now)
@@ -162,6 +164,7 @@ def run(
         UnavailableError, AccessDeniedError, InvalidParameterError: an address
             cannot be bound.
     """
+    _raise_file_limit()
     broker = Broker(settings)
 
     def stop(number: int, frame: FrameType | None) -> None:
@@ -178,7 +181,15 @@ def run(
             on_ready(broker)
         broker.run()
     finally:
+        broker.close()
         for number, handler in before.items():
             signal.signal(number, handler)
     log.info("stopped")
     return 0
+
+
+def _raise_file_limit() -> None:
+    """Use all the descriptors that the system allows: every peer takes one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -320,9 +320,10 @@ def error_message(error: StorageError, stream: int, epoch: int = 0) -> Message:
     try:
         packed = pack_map(given)
     except ProtocolError:
-        # A path or detail too long for a map: say what fits.
+        # A path too long for a map, or a text that is no UTF-8: say what fits.
         given = {key: given[key] for key in ("temporary", "executed")}
-        packed = pack_map({**given, "detail": error.detail[:200]})
+        detail = error.detail[:200].encode(errors="backslashreplace").decode()
+        packed = pack_map({**given, "detail": detail})
     return Message(Type.ERROR, stream, error.code, epoch=epoch, fields=packed)
 
 

@@ -13,18 +13,19 @@ from .sessions import Stream
 from .wire import Message, Type
 
 
-def to_worker(budget: Budget, stream: Stream, message: Message) -> None:
-    """DATA, COMMIT or DETACH of a client: is it allowed?
+def to_worker(budget: Budget, stream: Stream, message: Message) -> bool:
+    """Whether DATA, COMMIT or DETACH of a client goes on: duplicates do not.
 
     Raises:
-        ProtocolError: it is not.
+        ProtocolError: the client may not send it.
     """
     if message.type is Type.DETACH and not stream.upload:
-        return
+        return True
     if not stream.upload or stream.flow is None:
         raise ProtocolError(f"{message.type.name} on a stream that is no upload")
     if message.type is Type.DATA:
-        budget.forward(stream.flow, message.offset, len(message.payload))
+        return budget.forward(stream.flow, message.offset, len(message.payload))
+    return True
 
 
 def download_flow(stream: Stream, message: Message) -> Flow:
@@ -38,8 +39,8 @@ def download_flow(stream: Stream, message: Message) -> Flow:
     return stream.flow
 
 
-def to_client(budget: Budget, stream: Stream, message: Message) -> Message:
-    """A worker's message as its client gets it.
+def to_client(budget: Budget, stream: Stream, message: Message) -> Message | None:
+    """A worker's message as its client gets it; None for a duplicate.
 
     Raises:
         ProtocolError: the worker sends what it may not.
@@ -49,7 +50,10 @@ def to_client(budget: Budget, stream: Stream, message: Message) -> Message:
     if kind is Type.DATA or (kind is Type.RESULT and message.payload):
         if flow is None or stream.upload:
             raise ProtocolError(f"{kind.name} with bytes on a stream that returns none")
-        budget.forward(flow, message.offset, len(message.payload))
+        if not budget.forward(flow, message.offset, len(message.payload)):
+            if kind is Type.RESULT:
+                raise ProtocolError("RESULT with bytes that were sent before")
+            return None
     elif kind is Type.ACCEPT or kind is Type.CREDIT:
         if stream.upload and flow is not None:
             # Told even when nothing was raised: it also reports what has arrived.
@@ -57,4 +61,6 @@ def to_client(budget: Budget, stream: Stream, message: Message) -> Message:
             return message._replace(limit=flow.passed)
         if kind is Type.CREDIT:
             raise ProtocolError("CREDIT on a stream that is no upload")
+        if flow is None:
+            raise ProtocolError("ACCEPT of a call")
     return message

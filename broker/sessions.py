@@ -84,15 +84,20 @@ class Stream:
 
 
 class ClientSession:
-    """A client."""
+    """A client.
 
-    __slots__ = ("epoch", "hello", "last_stream", "peer", "streams", "user")
+    Attributes:
+        spoken: whether it has used its epoch, and so has seen our WELCOME.
+    """
+
+    __slots__ = ("epoch", "hello", "last_stream", "peer", "spoken", "streams", "user")
 
     def __init__(self, peer: Peer, epoch: int, hello: Hello) -> None:
         self.peer = peer
         self.epoch = epoch
         self.hello = hello
         self.user = ""
+        self.spoken = False
         self.streams: dict[int, Stream] = {}
         self.last_stream = 0
 
@@ -107,6 +112,7 @@ class WorkerSession:
 
     Attributes:
         id: its name in `status` and `drain`.
+        spoken: whether it has used its epoch, and so has seen our WELCOME.
         slots: calls it runs at once; `calls` are in use.
         streams_max: streams it holds at once; `open` are in use.
         draining: no more work goes there.
@@ -127,6 +133,7 @@ class WorkerSession:
         "peer",
         "pinged",
         "slots",
+        "spoken",
         "streams",
         "streams_max",
         "suspect",
@@ -137,6 +144,7 @@ class WorkerSession:
         self.epoch = epoch
         self.hello = hello
         self.id = f"{hello.pid}-{hello.boot.hex()[:8]}"
+        self.spoken = False
         self.slots = hello.slots
         self.streams_max = hello.streams
         self.calls = 0

@@ -15,13 +15,21 @@ from ..drivers.errors import (
     Executed,
     ProtocolError,
     StorageError,
+    TooLargeError,
     UnknownServiceError,
     WorkerLostError,
 )
 from . import relay
 from .backlog import Backlog
 from .budget import Budget
-from .messages import STREAMS, Open, Vouched, error_message, pack
+from .messages import (
+    INLINE_BYTES_MAX,
+    STREAMS,
+    Open,
+    Vouched,
+    error_message,
+    pack,
+)
 from .roster import Roster
 from .sessions import ClientSession, Session, Stream, WorkerSession
 from .settings import BrokerSettings
@@ -70,6 +78,10 @@ class Switch:
         budget_ms = message.budget_ms or BUDGET_MS_DEFAULT
         stream = Stream(client, message, wanted.service, now, now + budget_ms / 1000)
         client.streams[message.stream] = stream
+        if len(message.payload) > INLINE_BYTES_MAX:
+            error = f"an OPEN takes {INLINE_BYTES_MAX} bytes; larger ones are uploads"
+            self.end(stream, TooLargeError(error))
+            return
         if not self.roster.knows(wanted.service):
             known = ", ".join(sorted(self.roster.services)) or "none"
             error = f"{wanted.service!r}; this broker has: {known}"
@@ -124,8 +136,8 @@ class Switch:
                 self.cancel(client, message)
                 return
             raise ProtocolError(f"{message.type.name} before ACCEPT")
-        relay.to_worker(self.budget, stream, message)
-        self._to_worker(stream, message)
+        if relay.to_worker(self.budget, stream, message):
+            self._to_worker(stream, message)
 
     def credit(self, client: ClientSession, message: Message) -> None:
         """The receiver of a download grants more.
@@ -152,10 +164,10 @@ class Switch:
         stream = worker.streams.get(message.stream)
         if stream is None:
             return  # it has ended; what was under way is ignored
-        message = relay.to_client(self.budget, stream, message)
+        relayed = relay.to_client(self.budget, stream, message)
         client = stream.client
-        if client is not None:
-            self._send(client, message._replace(stream=stream.client_stream))
+        if client is not None and relayed is not None:
+            self._send(client, relayed._replace(stream=stream.client_stream))
         if message.type in TERMINAL:
             worker.drop(stream)
             if client is not None:
@@ -174,7 +186,11 @@ class Switch:
                 if worker is None:
                     break
                 stream = backlog.take(holds_stream)
-                if stream is not None:
+                if stream is None:
+                    break
+                if stream.expires <= now:
+                    self._expired(stream)
+                else:
                     self._forward(stream, worker, now)
 
     # -- endings --------------------------------------------------------------
@@ -215,17 +231,9 @@ class Switch:
 
     def expire(self, now: float) -> None:
         """Drop what has waited too long."""
-        for service, backlog in self.backlogs.items():
+        for backlog in self.backlogs.values():
             for stream in backlog.expired(now):
-                self.counters["expired"] += 1
-                count = len(self.roster.services.get(service, []))
-                what = f"none of its {count} workers was free" if count else "no worker"
-                self.end(
-                    stream,
-                    DeadlineExceededError(
-                        f"service {service!r}: {what} in time", executed=Executed.NO
-                    ),
-                )
+                self._expired(stream)
 
     def next_deadline(self) -> float | None:
         """When `expire` is due."""
@@ -257,6 +265,13 @@ class Switch:
             stream,
             opened._replace(budget_ms=left_ms, limit=limit, vouched=pack(vouched)),
         )
+
+    def _expired(self, stream: Stream) -> None:
+        self.counters["expired"] += 1
+        count = len(self.roster.services.get(stream.service, []))
+        what = f"none of its {count} workers was free" if count else "no worker"
+        detail = f"service {stream.service!r}: {what} in time"
+        self.end(stream, DeadlineExceededError(detail, executed=Executed.NO))
 
     def _wait_or_refuse(self, stream: Stream, *, first: bool = False) -> None:
         backlog = self._backlog(stream.service)

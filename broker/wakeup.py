@@ -23,19 +23,21 @@ class Wakeup:
 
     def set(self) -> None:
         """Wake the loop. Safe from any thread, and after `close`."""
-        # The flag may be read stale only in the direction of one write too many:
-        # `clear` lowers it before it reads, and the owner looks at its queues after.
+        # Whoever finds the flag up may go: the owner lowers it in `clear`, before it
+        # looks at its queues. The worst that a race does is one write too many.
         if not self._is_set and not self._closed:
             self._is_set = True
             os.eventfd_write(self._fd, 1)
 
     def clear(self) -> None:
         """Called by the loop when it is awake, before it looks at its queues."""
-        self._is_set = False
         try:
             os.eventfd_read(self._fd)
         except BlockingIOError:
             pass
+        # Lowered only after the read: lowered before, a `set` between the two would
+        # leave the flag up over an empty descriptor, and every later one be lost.
+        self._is_set = False
 
     def close(self) -> None:
         """Give the descriptor back; no thread may be in `set` for the first time."""

@@ -30,6 +30,11 @@ NUMBER_MAX = (1 << 53) - 1
 BUDGET_MS_DEFAULT = 30_000
 BUDGET_MS_MAX = (1 << 32) - 1
 MAP_DEPTH_MAX = 4
+MAP_ITEMS_MAX = 1_024
+"""Items of one map or array within a map: msgpack makes room for as many as a few
+bytes declare, and each level of nesting may declare them anew."""
+PAGE_ITEMS_MAX = 16_384
+"""Items of one array elsewhere: a page of a listing has not even as many bytes."""
 
 
 class Type(IntEnum):
@@ -66,6 +71,7 @@ class Flag(IntFlag):
 TERMINAL = frozenset({Type.RESULT, Type.ERROR})
 _TYPES: dict[int, Type] = {member.value: member for member in Type}
 _SESSION = frozenset(t for t in Type if t < Type.OPEN)
+_FLAGS = int(Flag.END | Flag.WANT)
 _WITH_PAYLOAD = frozenset({Type.OPEN, Type.DATA, Type.RESULT})
 
 Payload = bytes | memoryview
@@ -205,7 +211,7 @@ def decode(frames: Sequence[Payload], *, from_broker: bool) -> Message:
         known,
         stream,
         code,
-        flags,
+        flags & _FLAGS,
         offset,
         limit,
         budget_ms,
@@ -220,8 +226,9 @@ def pack_map(fields: dict[str, Any]) -> bytes:
     """Pack a map.
 
     Raises:
-        ProtocolError: it is above the limit, or holds what msgpack cannot.
+        ProtocolError: it is above the limit, or holds what a map may not.
     """
+    _check_value(fields, MAP_DEPTH_MAX)
     try:
         packed: bytes = msgpack.packb(fields, use_bin_type=True)
     except (TypeError, ValueError, OverflowError) as error:
@@ -239,15 +246,19 @@ def unpack_map(packed: bytes) -> dict[str, Any]:
     """
     if not packed:
         return {}
-    value = unpack(packed)
+    value = unpack(packed, MAP_ITEMS_MAX)
     if not isinstance(value, dict):
         raise ProtocolError(f"a map was due, not {type(value).__name__}")
     _check_value(value, MAP_DEPTH_MAX)
     return value
 
 
-def unpack(packed: Payload) -> Any:
+def unpack(packed: Payload, items_max: int = PAGE_ITEMS_MAX) -> Any:
     """Unpack one msgpack value of at most a chunk's size.
+
+    Args:
+        packed: the value.
+        items_max: items that one array or map in it may have.
 
     Raises:
         ProtocolError: it is malformed.
@@ -257,6 +268,8 @@ def unpack(packed: Payload) -> Any:
             packed,
             raw=False,
             strict_map_key=True,
+            max_array_len=items_max,
+            max_map_len=items_max,
             ext_hook=_no_extensions,
             timestamp=0,
         )
@@ -280,7 +293,7 @@ def _check_value(value: Any, depth: int) -> None:
             if not isinstance(key, str):
                 raise ProtocolError("a map key that is no string")
             _check_value(item, depth - 1)
-    elif isinstance(value, list):
+    elif isinstance(value, (list, tuple)):
         if depth == 0:
             raise ProtocolError(f"an array nested more than {MAP_DEPTH_MAX} deep")
         for item in value:
