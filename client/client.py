@@ -1,0 +1,92 @@
+"""The synchronous client: a service of the bus as a storage driver."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from ..broker.addresses import check_addresses
+from ..drivers.checked import Checked
+from ..drivers.errors import ProtocolError, StorageError
+from .driver import FALLBACK_NAME, BusDriver
+from .handles import run_now
+from .operations import Operations
+from .transport import BusTransport
+
+DEADLINE_S = 30.0
+
+
+class Client(Checked):
+    """A storage driver that lives behind a broker.
+
+    Safe to use from several threads. Clients of one process share a connection and
+    a thread; a forked child makes its own with its first call. Nothing is connected
+    before the first call, so that a client can be made before the broker runs.
+
+    Args:
+        endpoint: the broker's address for clients, or several brokers' that serve the
+            same services: the first that answers is used while it does.
+        service: the name of the service.
+        deadline: seconds that a call may take, retries included, and that a stream
+            may go without progress.
+
+    Raises:
+        InvalidParameterError: an argument makes no sense; nothing was connected.
+    """
+
+    def __init__(
+        self,
+        endpoint: str | Sequence[str],
+        service: str = "default",
+        deadline: float = DEADLINE_S,
+    ) -> None:
+        transport = BusTransport(check_addresses(endpoint))
+        self._bus = BusDriver(transport, service, deadline)
+        super().__init__(self._bus)
+
+    @property
+    def name(self) -> str:  # type: ignore[override]
+        """The name of the driver behind the bus; "bus" while it cannot be reached."""
+        try:
+            return run_now(self._operations.describe()).driver or FALLBACK_NAME
+        except StorageError:
+            return FALLBACK_NAME
+
+    @property
+    def service(self) -> str:
+        """The name of the service."""
+        return self._operations.service
+
+    def bus_status(self) -> dict[str, Any]:
+        """The broker's report on itself and all its services.
+
+        Raises:
+            StorageError: no broker answered.
+        """
+        try:
+            status = json.loads(run_now(self._operations.bus_status()))
+        except ValueError as error:
+            raise ProtocolError(f"the broker's status is no JSON: {error}") from error
+        if not isinstance(status, dict):
+            raise ProtocolError("the broker's status is no JSON object")
+        return status
+
+    def drain(self, worker: str) -> None:
+        """Have the broker give a worker no more work, and end it.
+
+        Args:
+            worker: its id, as in `bus_status`.
+
+        Raises:
+            StorageError: there is no such worker, or no broker answered.
+        """
+        run_now(self._operations.drain(worker))
+
+    @property
+    def _operations(self) -> Operations:
+        return self._bus.operations
+
+    def _walk_key(self, start_after: str) -> str:
+        """Resolved by the worker, without a call of its own."""
+        return start_after

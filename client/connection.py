@@ -1,0 +1,175 @@
+"""A client core and its sockets: whoever holds a `Connection` drives it.
+
+The I/O thread holds one for every set of brokers, a thread that leases a channel
+holds that channel's, an `AsyncClient` its own. Nothing here waits, and nothing here
+may be touched by two threads at once.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from math import inf
+from typing import Any
+
+import zmq
+
+from ..broker.dealer import Dealer, Link
+from ..broker.messages import PROTOCOL_MAX, PROTOCOL_MIN, Hello
+from ..broker.wire import Message, Payload, Type
+from ..drivers.errors import ProtocolError
+from .context import Context
+from .core import ClientCore
+from .requests import Event, Output, Request
+
+BATCH_MESSAGES = 64
+"""Messages taken from one broker before others have their turn."""
+
+
+class Connection:
+    """The sockets to some brokers that serve the same services, and their core.
+
+    Args:
+        context: ZeroMQ context of this process.
+        endpoints: checked addresses.
+        notify: told every event with the key of its operation.
+        clock: the source of `now`.
+    """
+
+    def __init__(
+        self,
+        context: Context,
+        endpoints: Sequence[str],
+        notify: Callable[[Any, Event], None],
+        clock: Callable[[], float],
+    ) -> None:
+        self.endpoints = tuple(endpoints)
+        self.core = ClientCore(self.endpoints, make_hello())
+        self._clock = clock
+        self._notify = notify
+        self._dealers: list[Dealer] = []
+        try:
+            for endpoint in self.endpoints:
+                self._dealers.append(Dealer(context, endpoint))
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def sockets(self) -> list[zmq.Socket[bytes]]:
+        """All that is to be polled for reading."""
+        return [socket for dealer in self._dealers for socket in dealer.pollables]
+
+    @property
+    def next_deadline(self) -> float:
+        """When `pump` has something to do even if nothing arrives."""
+        return self.core.next_deadline(self._clock())
+
+    # What the application wants
+
+    def open(self, key: Any, request: Request) -> None:
+        """See `ClientCore.open`; so for the methods that follow."""
+        self._apply(self.core.open(key, request, self._clock()))
+
+    def consumed(self, key: Any, count: int) -> None:
+        self._apply(self.core.consumed(key, count, self._clock()))
+
+    def write(self, key: Any, data: Payload) -> None:
+        self._apply(self.core.write(key, data, self._clock()))
+
+    def end(self, key: Any, kind: Type) -> None:
+        self._apply(self.core.end(key, kind, self._clock()))
+
+    def abandon(self, key: Any) -> None:
+        self._apply(self.core.abandon(key, self._clock()))
+
+    # What the network has brought
+
+    def pump(self, ready: Callable[[zmq.Socket[bytes]], bool] | None = None) -> bool:
+        """Deal with news, a bounded number of messages, and what is due.
+
+        Args:
+            ready: says which sockets are readable; without it all are looked at.
+
+        Returns:
+            Whether there may be more to take at once.
+        """
+        more = False
+        for index, dealer in enumerate(self._dealers):
+            socket, monitor = dealer.pollables
+            if ready is None or ready(monitor):
+                self._take_links(index, dealer)
+            if ready is None or ready(socket):
+                more = self._take_messages(index, dealer) or more
+        now = self._clock()
+        if now >= self.core.next_deadline(now):
+            self._apply(self.core.tick(now))
+        return more
+
+    def close(self) -> None:
+        """Take leave of the brokers, end all operations, close the sockets."""
+        output = self.core.close(self._clock())
+        for index, message in output.sends:
+            self._dealers[index].send(message)
+        for dealer in self._dealers:
+            dealer.close()
+        self._dealers = []
+        self._tell(output)
+
+    def _take_links(self, index: int, dealer: Dealer) -> None:
+        for link in dealer.links():
+            now = self._clock()
+            if link is Link.UP:
+                self._apply(self.core.connected(index, now))
+            else:
+                self._apply(self.core.disconnected(index, now))
+
+    def _take_messages(self, index: int, dealer: Dealer) -> bool:
+        taken = 0
+        for message in dealer.receive(BATCH_MESSAGES):
+            taken += 1
+            now = self._clock()
+            if isinstance(message, ProtocolError):
+                self._apply(self.core.broken(index, message, now))
+            else:
+                self._apply(self.core.received(index, message, now))
+        return taken == BATCH_MESSAGES
+
+    def _apply(self, output: Output) -> None:
+        unsent: dict[int, list[Message]] = {}
+        for index, message in output.sends:
+            # Behind a message that was not taken nothing may go out any more.
+            if index in unsent:
+                unsent[index].append(message)
+            elif not self._dealers[index].send(message):
+                unsent[index] = [message]
+        self._tell(output)
+        for index, messages in unsent.items():
+            self._apply(self.core.unsent(index, messages, self._clock()))
+
+    def _tell(self, output: Output) -> None:
+        for key, event in output.events:
+            self._notify(key, event)
+
+
+def make_hello() -> Hello:
+    """What a client of this process says of itself.
+
+    Every connection is a session of its own, so that each has its own `boot`.
+    """
+    name = os.path.basename(sys.argv[0] if sys.argv else "") or "python"  # noqa: PTH119
+    return Hello(
+        role="client",
+        protocol=(PROTOCOL_MIN, PROTOCOL_MAX),
+        boot=os.urandom(16),
+        name=name[:64],
+        pid=os.getpid(),
+    )
+
+
+def wait_ms(deadline: float, now: float, most_ms: int) -> int:
+    """Milliseconds that a poll may sleep, rounded up so that it does not spin."""
+    if deadline == inf:
+        return most_ms
+    return max(0, min(most_ms, int((deadline - now) * 1000) + 1))

@@ -1,0 +1,441 @@
+"""The client's logic: its sessions with the brokers, and its operations on them.
+
+Pure: no socket, clock or thread. A client knows one broker or several that serve the
+same services; it keeps a session with each, and gives new operations to one of them
+for as long as that one answers (PROTOCOL.md section 5). Three shells drive this
+machine: a thread for the whole process, a thread of the application's own, and an
+event loop.
+
+Whatever the brokers do, every operation ends with exactly one `Finished` or `Failed`.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Sequence
+from itertools import count
+from math import inf
+from typing import Any
+
+from ..broker.messages import Hello, Reason
+from ..broker.session import (
+    Delivered,
+    Lost,
+    Opened,
+    PeerSession,
+    Refused,
+    State,
+)
+from ..broker.session import Event as SessionEvent
+from ..broker.wire import Message, Type
+from ..drivers.errors import (
+    BusyError,
+    CancelledError,
+    DataLossError,
+    Executed,
+    ProtocolError,
+    StorageError,
+    UnavailableError,
+)
+from .requests import Failed, Output, Request
+from .streams import Download, Stream, Upload, make_stream
+
+WAITING_MAX = 10_000
+"""Operations that may wait for a broker to answer."""
+TOMBSTONES_MAX = 1_024
+"""Operations given up of which a session remembers that the broker still has them."""
+
+
+class Broker:
+    """One broker, as this client knows it."""
+
+    def __init__(self, index: int, endpoint: str, hello: Hello) -> None:
+        self.index = index
+        self.endpoint = endpoint
+        self.hello = hello
+        self.session = PeerSession(hello)
+        self.streams: dict[int, Stream] = {}
+        self.tombstones: dict[int, None] = {}
+        self.last_stream = 0
+        self.refusal: StorageError | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether operations can be sent to it now."""
+        return self.session.state is State.OPEN
+
+    @property
+    def has_room(self) -> bool:
+        """Whether one more operation stays below what the broker allows."""
+        welcome = self.session.welcome
+        used = len(self.streams) + len(self.tombstones)
+        return welcome is not None and used < welcome.streams_max
+
+    def forget(self, stream: Stream, *, buried: bool = False) -> None:
+        """The stream is over; buried, while the broker does not know it yet."""
+        self.streams.pop(stream.id, None)
+        if buried:
+            self.tombstones[stream.id] = None
+            if len(self.tombstones) > TOMBSTONES_MAX:
+                del self.tombstones[next(iter(self.tombstones))]
+
+
+class ClientCore:
+    """The machine.
+
+    Args:
+        endpoints: the brokers' addresses, the preferred one first.
+        hello: what the client says of itself.
+    """
+
+    def __init__(self, endpoints: Sequence[str], hello: Hello) -> None:
+        self.brokers = [
+            Broker(index, endpoint, hello) for index, endpoint in enumerate(endpoints)
+        ]
+        self._current = self.brokers[0]
+        self._streams: dict[Any, Stream] = {}
+        self._waiting: dict[Any, Stream] = {}
+        self._timers: list[tuple[float, int, Stream]] = []
+        self._order = count()
+        self._closed = False
+
+    def __len__(self) -> int:
+        """Operations that have not ended."""
+        return len(self._streams)
+
+    @property
+    def current(self) -> str:
+        """Address of the broker that new operations go to."""
+        return self._current.endpoint
+
+    @property
+    def is_open(self) -> bool:
+        """Whether some broker takes operations now."""
+        return self._current.is_open or any(b.is_open for b in self.brokers)
+
+    # The connections
+
+    def connected(self, index: int, now: float) -> Output:
+        """The connection to a broker stands."""
+        broker = self.brokers[index]
+        if broker.session.state is State.REFUSED:
+            # A new connection may lead to another broker than the one that refused.
+            broker.session = PeerSession(broker.hello)
+        out = Output()
+        self._send(broker, broker.session.connected(now), out)
+        return out
+
+    def disconnected(self, index: int, now: float) -> Output:
+        """The connection to a broker is gone."""
+        broker = self.brokers[index]
+        out = Output()
+        self._happened(broker, broker.session.disconnected(now), now, out)
+        return out
+
+    def broken(self, index: int, error: ProtocolError, now: float) -> Output:
+        """A broker has sent what PROTOCOL.md does not allow."""
+        out = Output()
+        self._break(self.brokers[index], Reason.PROTOCOL, str(error), now, out)
+        return out
+
+    def unsent(self, index: int, messages: Sequence[Message], now: float) -> Output:
+        """The socket did not take these: the connection is as good as gone."""
+        broker = self.brokers[index]
+        out = Output()
+        if not broker.is_open:
+            return out  # a greeting; it is repeated
+        why = f"the connection to {broker.endpoint} takes no message"
+        for message in messages:
+            stream = broker.streams.get(message.stream)
+            if stream is not None and message.type is Type.OPEN:
+                error = UnavailableError(why, executed=Executed.NO)
+                self._fail(stream, error, out)
+        self._break(broker, Reason.SHUTDOWN, why, now, out)
+        return out
+
+    def received(self, index: int, message: Message, now: float) -> Output:
+        """A message has arrived."""
+        broker = self.brokers[index]
+        out = Output()
+        try:
+            messages, events = broker.session.received(message, now)
+            self._send(broker, messages, out)
+            self._happened(broker, events, now, out)
+        except ProtocolError as error:
+            self._break(broker, Reason.PROTOCOL, str(error), now, out)
+        return out
+
+    # The operations
+
+    def open(self, key: Any, request: Request, now: float) -> Output:
+        """Perform an operation; its events will carry `key`.
+
+        Without a session it waits for one, as long as its budget allows.
+        """
+        out = Output()
+        stream = make_stream(key, request, now)
+        self._streams[key] = stream
+        broker = self._pick()
+        if self._closed:
+            error: StorageError = CancelledError(
+                "the client is closed", executed=Executed.NO
+            )
+            self._fail(stream, error, out)
+        elif broker is not None:
+            self._start(stream, broker, now, out)
+        elif len(self._waiting) >= WAITING_MAX:
+            error = BusyError(f"{WAITING_MAX} operations wait for the broker already")
+            self._fail(stream, error, out)
+        else:
+            refusal = self._refusal()
+            if refusal is not None:
+                self._fail(stream, refusal, out)
+            else:
+                self._waiting[key] = stream
+                self._watch(stream)
+        return out
+
+    def consumed(self, key: Any, count: int, now: float) -> Output:
+        """The application has taken bytes of a download."""
+        out = Output()
+        stream = self._streams.get(key)
+        if isinstance(stream, Download):
+            stream.consumed(count, now, out)
+            self._watch(stream)
+        return out
+
+    def write(self, key: Any, data: bytes | memoryview, now: float) -> Output:
+        """Send bytes of an accepted upload, as fast as the worker takes them."""
+        out = Output()
+        stream = self._streams.get(key)
+        if isinstance(stream, Upload):
+            stream.write(data, now, out)
+            self._watch(stream)
+        return out
+
+    def end(self, key: Any, kind: Type, now: float) -> Output:
+        """End an accepted upload with COMMIT, DETACH or CANCEL; its end is awaited."""
+        out = Output()
+        stream = self._streams.get(key)
+        if isinstance(stream, Upload):
+            stream.end(kind, now, out)
+            self._watch(stream)
+        return out
+
+    def abandon(self, key: Any, now: float) -> Output:
+        """Nobody waits for an operation any more: no event of it will follow."""
+        out = Output()
+        stream = self._streams.get(key)
+        if stream is not None:
+            self._bury(stream, out)
+            self._settle(now)
+        return out
+
+    def close(self, now: float) -> Output:
+        """End all operations and take leave of the brokers."""
+        out = Output()
+        self._closed = True
+        for broker in self.brokers:
+            self._send(broker, broker.session.goodbye("the client is closed"), out)
+        for stream in list(self._streams.values()):
+            error = CancelledError("the client was closed meanwhile")
+            self._fail(stream, stream.lost(error), out)
+        return out
+
+    # Time
+
+    def tick(self, now: float) -> Output:
+        """Time has passed."""
+        out = Output()
+        for broker in self.brokers:
+            messages, events = broker.session.tick(now)
+            self._send(broker, messages, out)
+            self._happened(broker, events, now, out)
+        while self._timers and self._timers[0][0] <= now:
+            stream = heapq.heappop(self._timers)[2]
+            stream.timed = False
+            if self._streams.get(stream.key) is not stream:
+                continue
+            if stream.expires <= now:
+                self._expire(stream, out)
+            else:
+                self._watch(stream)
+        self._settle(now)
+        return out
+
+    def next_deadline(self, now: float) -> float:
+        """When `tick` has something to do; infinity for never. May be early."""
+        found = self._timers[0][0] if self._timers else inf
+        for broker in self.brokers:
+            due = broker.session.next_deadline(now)
+            if due is not None and due < found:
+                found = due
+        return found
+
+    # Inside
+
+    def _pick(self) -> Broker | None:
+        """The current broker while it answers, else the first that does."""
+        if not self._current.is_open:
+            for broker in self.brokers:
+                if broker.is_open:
+                    self._current = broker
+                    return broker
+            return None
+        return self._current
+
+    def _start(self, stream: Stream, broker: Broker, now: float, out: Output) -> None:
+        if not broker.has_room:
+            error = BusyError(
+                "this client has as many operations open as the broker allows",
+                executed=Executed.NO,
+            )
+            self._fail(stream, error, out)
+            return
+        broker.last_stream += 1
+        opening = stream.start(
+            broker.index, broker.last_stream, broker.session.epoch, now
+        )
+        broker.streams[stream.id] = stream
+        broker.session.wait(True, now)
+        out.sends.append((broker.index, opening))
+        self._watch(stream)
+
+    def _deliver(
+        self, broker: Broker, message: Message, now: float, out: Output
+    ) -> None:
+        stream = broker.streams.get(message.stream)
+        if stream is None:
+            ended = message.type in (Type.RESULT, Type.ERROR)
+            if ended and broker.tombstones.pop(message.stream, 0) is None:
+                self._settle(now)
+            return
+        try:
+            ended = stream.take(message, now, out)
+        except DataLossError as error:
+            self._fail(stream, error, out, buried=message.type is not Type.RESULT)
+            return
+        if ended:
+            self._forget(stream)
+            self._settle(now)
+        elif stream.expires != inf and not stream.timed:
+            self._watch(stream)
+
+    def _happened(
+        self, broker: Broker, events: Sequence[SessionEvent], now: float, out: Output
+    ) -> None:
+        for event in events:
+            if isinstance(event, Delivered):
+                if event.message.stream:
+                    self._deliver(broker, event.message, now, out)
+            elif isinstance(event, Opened):
+                broker.refusal = None
+                self._resume(now, out)
+            elif isinstance(event, Lost):
+                self._lose(broker, event.error, out)
+            elif isinstance(event, Refused):
+                broker.refusal = event.error
+                self._lose(broker, event.error, out)
+                refusal = self._refusal()
+                if refusal is not None:
+                    self._fail_waiting(out)
+
+    def _resume(self, now: float, out: Output) -> None:
+        """A session has opened: what has waited for one goes out."""
+        waiting, self._waiting = self._waiting, {}
+        for stream in waiting.values():
+            broker = self._pick()
+            assert broker is not None
+            self._start(stream, broker, now, out)
+
+    def _lose(self, broker: Broker, error: StorageError, out: Output) -> None:
+        broker.tombstones.clear()
+        for stream in list(broker.streams.values()):
+            self._fail(stream, stream.lost(error), out)
+
+    def _refusal(self) -> StorageError | None:
+        """A fresh error when no broker will ever take this client, else None."""
+        refusals = [b.refusal for b in self.brokers if b.session.state is State.REFUSED]
+        if len(refusals) < len(self.brokers) or refusals[0] is None:
+            return None
+        first = refusals[0]
+        names = ", ".join(broker.endpoint for broker in self.brokers)
+        return type(first)(f"{first.detail} ({names})", executed=Executed.NO)
+
+    def _fail_waiting(self, out: Output) -> None:
+        for stream in list(self._waiting.values()):
+            refusal = self._refusal()
+            assert refusal is not None
+            self._fail(stream, refusal, out)
+
+    def _break(
+        self, broker: Broker, reason: Reason, why: str, now: float, out: Output
+    ) -> None:
+        """End a session from this side; it begins anew after a pause."""
+        messages, events = broker.session.abort(reason, why, now)
+        self._send(broker, messages, out)
+        self._happened(broker, events, now, out)
+
+    def _expire(self, stream: Stream, out: Output) -> None:
+        if stream.broker is not None:
+            self._fail(stream, stream.expired(), out, buried=True)
+            return
+        names = ", ".join(broker.endpoint for broker in self.brokers)
+        error = UnavailableError(
+            f"no broker answered at {names} within {stream.request.budget_s:g} s; "
+            "check that the broker runs and that this is its address for clients",
+            executed=Executed.NO,
+        )
+        self._fail(stream, error, out)
+
+    def _fail(
+        self, stream: Stream, error: StorageError, out: Output, *, buried: bool = False
+    ) -> None:
+        if buried:
+            self._bury(stream, out)
+        else:
+            self._forget(stream)
+        out.events.append((stream.key, Failed(error)))
+
+    def _bury(self, stream: Stream, out: Output) -> None:
+        """Give a stream up of which the broker does not know that it is over."""
+        if stream.broker is not None:
+            broker = self.brokers[stream.broker]
+            if broker.is_open:
+                out.sends.append((broker.index, stream.abandon()))
+            broker.forget(stream, buried=broker.is_open)
+        self._forget(stream)
+
+    def _forget(self, stream: Stream) -> None:
+        self._streams.pop(stream.key, None)
+        self._waiting.pop(stream.key, None)
+        if stream.broker is not None:
+            self.brokers[stream.broker].forget(stream)
+
+    def _settle(self, now: float) -> None:
+        """Without streams, silence of a broker means nothing."""
+        for broker in self.brokers:
+            if broker.session.waiting and not broker.streams:
+                broker.session.wait(False, now)
+
+    def _send(self, broker: Broker, messages: Sequence[Message], out: Output) -> None:
+        for message in messages:
+            out.sends.append((broker.index, message))
+
+    def _watch(self, stream: Stream) -> None:
+        """Have the stream looked at when it expires.
+
+        An expiry only moves back while it is listed, so that one entry is enough:
+        when it comes up too early, it is listed anew.
+        """
+        if stream.timed or stream.expires == inf:
+            return
+        if self._streams.get(stream.key) is not stream:
+            return
+        stream.timed = True
+        heapq.heappush(self._timers, (stream.expires, next(self._order), stream))
+        if len(self._timers) > 64 + 2 * len(self._streams):
+            # Most entries are of streams that have ended long before their time.
+            live = self._streams
+            self._timers = [t for t in self._timers if live.get(t[2].key) is t[2]]
+            heapq.heapify(self._timers)

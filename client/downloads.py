@@ -1,0 +1,337 @@
+"""Reading, listing and walking: downloads that go on elsewhere when a worker is lost.
+
+Everything that waits is a coroutine, see `handles`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Sequence
+from typing import Any
+
+from ..broker import moments
+from ..broker.messages import TEXT_CHARACTERS_MAX, Open, Operation
+from ..broker.wire import Payload, unpack
+from ..drivers.contract import FileInfo
+from ..drivers.errors import (
+    DataLossError,
+    InvalidParameterError,
+    PathNotFoundError,
+    PreconditionError,
+    ProtocolError,
+    StorageError,
+)
+from ..drivers.paths import walk_key
+from .handles import Handle
+from .operations import Operations
+from .requests import Request
+from .retry import SAFETY
+
+READ_WINDOW_BYTES = 4_194_304
+"""Bytes of an object that may arrive ahead of the application."""
+PAGES_WINDOW_BYTES = 262_144
+"""The same for listings: some 16 pages."""
+SKIPPED_MAX = 2_000
+"""Entries of a skipped directory that are dropped before the walk jumps over it."""
+_LAST_CHARACTER = "~"
+"""Greater than all characters of the path grammar."""
+
+
+class Download(ABC):
+    """The payloads of a download, in order.
+
+    Args:
+        operations: the service.
+        operation: read, list or walk.
+        window: bytes that may arrive ahead.
+        brief: whether the caller stays until the end.
+    """
+
+    def __init__(
+        self, operations: Operations, operation: Operation, window: int, *, brief: bool
+    ) -> None:
+        self._operations = operations
+        self._operation = operation
+        self._window = window
+        self._brief = brief
+        self._attempts = operations.attempts(SAFETY[operation])
+        self._handle: Handle | None = None
+        self._first = True
+        self.identity: str | None = None
+
+    @abstractmethod
+    def _arguments(self) -> Open:
+        """What to ask for, to go on where this has got to."""
+
+    def _hindrance(self, error: StorageError) -> StorageError | None:
+        """What to raise instead of going on after an error, if anything."""
+        return None
+
+    async def open(self) -> None:
+        """Start, and wait for the worker's answer.
+
+        Raises:
+            StorageError: there is no such object or directory, or it failed.
+        """
+        await self._going(opening=True)
+
+    async def piece(self) -> Payload | None:
+        """The next payload, or None at the end.
+
+        Raises:
+            StorageError: it failed, and going on elsewhere did too.
+        """
+        return await self._going(opening=False)
+
+    def close(self) -> None:
+        """Give the rest up. Harmless when repeated."""
+        handle, self._handle = self._handle, None
+        if handle is not None:
+            handle.release()
+
+    async def _going(self, *, opening: bool) -> Payload | None:
+        while True:
+            try:
+                handle = self._handle
+                if handle is None:
+                    handle = await self._begin()
+                if opening:
+                    return None
+                piece = await handle.piece()
+                if piece is not None:
+                    # From here on the deadline is for the next piece.
+                    ends = self._operations.transport.now() + self._operations.deadline
+                    self._attempts.progressed(ends)
+                return piece
+            except StorageError as error:
+                self.close()
+                failure = error
+            except BaseException:
+                self.close()
+                raise
+            hindrance = self._hindrance(failure)
+            if hindrance is not None:
+                raise hindrance from failure
+            await self._operations.pause(self._attempts, failure)
+
+    async def _begin(self) -> Handle:
+        request = Request.of(
+            self._operation,
+            self._arguments(),
+            self._operations.left(self._attempts),
+            window=self._window,
+        )
+        handle = self._operations.transport.begin(request, brief=self._brief)
+        self._handle = handle
+        accepted = await handle.opened()
+        if accepted is None:
+            identity = (await handle.finish()).result.identity
+        else:
+            identity = accepted.identity
+        if not self._first and identity != self.identity:
+            raise DataLossError("the object was replaced while it was read")
+        self._first = False
+        self.identity = identity
+        return handle
+
+
+class Reading(Download):
+    """The bytes of an object, always of the same one.
+
+    Args:
+        operations: the service.
+        path: the object.
+        start: first byte.
+        length: bytes at most.
+        if_match: the identity that the object must have.
+        brief: whether the caller stays until the end.
+    """
+
+    def __init__(
+        self,
+        operations: Operations,
+        path: str,
+        start: int = 0,
+        length: int | None = None,
+        if_match: str | None = None,
+        *,
+        brief: bool = False,
+    ) -> None:
+        super().__init__(operations, Operation.READ, READ_WINDOW_BYTES, brief=brief)
+        self._path = path
+        self._start = start
+        self._length = length
+        self._if_match = _check_identity(if_match, path)
+        self._done = 0
+
+    async def piece(self) -> Payload | None:
+        piece = await super().piece()
+        if piece is not None:
+            self._done += len(piece)
+        return piece
+
+    async def gather(self) -> bytes:
+        """All that is left, in one."""
+        pieces = []
+        while (piece := await self.piece()) is not None:
+            pieces.append(piece)
+        return bytes(pieces[0]) if len(pieces) == 1 else b"".join(pieces)
+
+    def _arguments(self) -> Open:
+        return Open(
+            self._operations.service,
+            self._path,
+            start=self._start + self._done,
+            length=None if self._length is None else self._length - self._done,
+            if_match=self._if_match if self._first else self.identity,
+        )
+
+    def _hindrance(self, error: StorageError) -> StorageError | None:
+        if self._first:
+            return None
+        if isinstance(error, (PreconditionError, PathNotFoundError)):
+            return DataLossError(
+                "the object was replaced or deleted while it was read",
+                path=self._path,
+                offset=self._start + self._done,
+            )
+        if self.identity is None and self._done:
+            # The rest might be of another object.
+            error.offset = self._start + self._done
+            return error
+        return None
+
+
+class Listing(Download):
+    """The names in a directory."""
+
+    def __init__(self, operations: Operations, path: str) -> None:
+        super().__init__(operations, Operation.LIST, PAGES_WINDOW_BYTES, brief=True)
+        self._path = path
+        self._names: list[str] = []
+
+    async def gather(self) -> list[str]:
+        """All names."""
+        while (page := await self.piece()) is not None:
+            names = _unpack_page(page)
+            if not all(isinstance(name, str) for name in names):
+                raise ProtocolError("a page of a listing with another thing than names")
+            self._names += names
+        return self._names
+
+    def _arguments(self) -> Open:
+        self._names = []  # a listing starts anew: it has no order to go on from
+        return Open(self._operations.service, self._path)
+
+
+class Walking(Download):
+    """The entries below a directory.
+
+    Args:
+        operations: the service.
+        path: the directory.
+        start_after: only what comes after this path.
+    """
+
+    def __init__(
+        self, operations: Operations, path: str, start_after: str | None
+    ) -> None:
+        super().__init__(operations, Operation.WALK, PAGES_WINDOW_BYTES, brief=False)
+        self._path = path
+        self._after = start_after
+        self._entries: deque[FileInfo] = deque()
+        self._last: FileInfo | None = None
+        self._skip: str | None = None
+        self._skipped = 0
+        self._ended = False
+
+    async def entry(self) -> FileInfo | None:
+        """The next entry, or None at the end."""
+        while True:
+            while self._entries:
+                info = self._entries.popleft()
+                self._after = walk_key(info.path, info.is_dir)
+                if self._skip is not None:
+                    if info.path.startswith(self._skip):
+                        self._skipped += 1
+                        continue
+                    self._skip = None
+                self._last = info
+                return info
+            if self._ended:
+                return None
+            if self._skip is not None and self._skipped >= SKIPPED_MAX:
+                self._jump(self._skip)
+            page = await self._next_page()
+            if page is None:
+                self._ended = True
+            else:
+                self._entries.extend(_entry(item) for item in _unpack_page(page))
+
+    def skip(self) -> None:
+        """Leave out what lies below the directory returned last."""
+        if self._last is not None and self._last.is_dir:
+            self._skip = self._last.path + "/"
+            self._skipped = 0
+
+    def stop(self) -> None:
+        """End the walk."""
+        self._entries.clear()
+        self._ended = True
+        self.close()
+
+    async def _next_page(self) -> Payload | None:
+        try:
+            return await self.piece()
+        except PathNotFoundError:
+            if self._first:
+                raise
+            return None  # the directory itself has vanished meanwhile
+
+    def _jump(self, directory: str) -> None:
+        """Begin anew behind a directory, as most of it is still to come."""
+        self.close()
+        self._after = directory + _LAST_CHARACTER
+        self._skip = None
+
+    def _arguments(self) -> Open:
+        # After a loss, what has arrived is still there: go on behind it.
+        after = self._after
+        if self._entries:
+            last = self._entries[-1]
+            after = walk_key(last.path, last.is_dir)
+        return Open(self._operations.service, self._path, start_after=after)
+
+
+def _unpack_page(page: Payload) -> Sequence[Any]:
+    items = unpack(page)
+    if not isinstance(items, list):
+        raise ProtocolError("a page of a listing is no array")
+    return items
+
+
+def _entry(item: Any) -> FileInfo:
+    """An entry of a walk's page.
+
+    Raises:
+        ProtocolError: it is none.
+    """
+    try:
+        path, size, mtime_us, is_dir, identity = item
+        time = None if mtime_us is None else moments.from_us(mtime_us)
+        if type(path) is str and type(size) is int and type(is_dir) is bool:
+            return FileInfo(path, size, time, is_dir, identity)
+    except (TypeError, ValueError):
+        pass
+    raise ProtocolError("a page of a walk with an entry that is none")
+
+
+def _check_identity(identity: object, path: str) -> str | None:
+    if identity is None:
+        return None
+    if not isinstance(identity, str):
+        raise InvalidParameterError("if_match is a string", path=path)
+    if len(identity) > TEXT_CHARACTERS_MAX:
+        raise PreconditionError("no object has such an identity", path=path)
+    return identity

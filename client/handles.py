@@ -1,0 +1,236 @@
+"""One operation as its caller sees it, whoever drives its connection.
+
+The methods that wait are coroutines. On an event loop they suspend; for the
+synchronous client the wait itself blocks, so that the coroutine runs to its end in
+one go (`run_now`). So there is one implementation of everything above the core.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Coroutine
+from typing import Any, Protocol, TypeVar
+
+from ..broker.messages import Accepted
+from ..broker.wire import Payload, Type
+from ..drivers.errors import CancelledError
+from .connection import Connection
+from .requests import Accepting, Arrived, Event, Failed, Finished, Request, Sent
+
+REPORT_BYTES = 262_144
+"""Consumed bytes after which the core is told although more have arrived."""
+SEND_AHEAD_BYTES_MAX = 1_048_576
+"""Bytes of an upload that may wait here for credit before `write` waits."""
+
+_T = TypeVar("_T")
+
+
+class Signal(Protocol):
+    """How a caller waits for the events of its operation."""
+
+    def set(self) -> None:
+        """There is news. Called by whoever drives the connection."""
+
+    async def wait(self) -> None:
+        """Wait until `set` was called since the last wait; may return early."""
+
+
+class Port(Protocol):
+    """How a caller reaches the owner of a connection."""
+
+    def post(self, action: Callable[..., None], *arguments: Any) -> None:
+        """Have the owner of the connection do this soon, in the order of the posts.
+
+        Raises:
+            StorageError: there is no owner any more.
+        """
+
+    def release(self) -> None:
+        """The operation is over for its caller."""
+
+
+class Handle:
+    """An operation under way.
+
+    Args:
+        port: the way to the owner of the connection.
+        connection: that connection.
+        signal: how to wait.
+        request: what to do.
+
+    Attributes:
+        sent: bytes of an upload that have left.
+        durable: bytes of an upload that survive the worker.
+    """
+
+    __slots__ = (
+        "_accepted",
+        "_connection",
+        "_end",
+        "_pieces",
+        "_port",
+        "_posted",
+        "_released",
+        "_signal",
+        "_unreported",
+        "durable",
+        "sent",
+    )
+
+    def __init__(
+        self, port: Port, connection: Connection, signal: Signal, request: Request
+    ) -> None:
+        self._port = port
+        self._connection = connection
+        self._signal = signal
+        self._accepted: Accepted | None = None
+        self._pieces: deque[Payload] = deque()
+        self._end: Finished | Failed | None = None
+        self._released = False
+        self._posted = 0
+        self._unreported = 0
+        self.sent = 0
+        self.durable = 0
+        port.post(connection.open, self, request)
+
+    # Called by the owner of the connection
+
+    def take(self, event: Event) -> None:
+        """Take an event."""
+        if type(event) is Arrived:
+            self._pieces.append(event.payload)
+        elif type(event) is Sent:
+            self.sent = event.sent
+            self.durable = event.durable
+        elif type(event) is Accepting:
+            self._accepted = event.accepted
+            self.durable = event.accepted.durable
+        elif isinstance(event, (Finished, Failed)):
+            self._end = event
+        self._signal.set()
+
+    # Called by the caller
+
+    @property
+    def ended(self) -> bool:
+        """Whether the operation has finished or failed."""
+        return self._end is not None
+
+    async def opened(self) -> Accepted | None:
+        """Wait until the stream is open; None when it has ended instead.
+
+        Raises:
+            StorageError: it failed.
+        """
+        while self._accepted is None and self._end is None:
+            await self._signal.wait()
+        if self._accepted is None and type(self._end) is Failed:
+            raise self._end.error
+        return self._accepted
+
+    async def finish(self) -> Finished:
+        """Wait for the end.
+
+        Raises:
+            StorageError: it failed.
+        """
+        while self._end is None:
+            await self._signal.wait()
+        if type(self._end) is Failed:
+            raise self._end.error
+        assert type(self._end) is Finished
+        return self._end
+
+    async def piece(self) -> Payload | None:
+        """The next bytes of a download; None at its end.
+
+        Raises:
+            StorageError: it failed; what had arrived before was returned before.
+        """
+        while not self._pieces:
+            if self._end is not None:
+                await self.finish()
+                return None
+            await self._signal.wait()
+        piece = self._pieces.popleft()
+        self._unreported += len(piece)
+        if self._end is None and (not self._pieces or self._unreported >= REPORT_BYTES):
+            self._port.post(self._connection.consumed, self, self._unreported)
+            self._unreported = 0
+        return piece
+
+    async def write(self, data: Payload) -> None:
+        """Send bytes of an upload; waits while too many are on their way already.
+
+        Args:
+            data: must not change any more.
+
+        Raises:
+            StorageError: the upload has ended.
+        """
+        if self._end is None:
+            self._posted += len(data)
+            self._port.post(self._connection.write, self, data)
+            while self._posted - self.sent > SEND_AHEAD_BYTES_MAX and not self._end:
+                await self._signal.wait()
+        if self._end is not None:
+            await self.finish()
+            raise CancelledError("the worker ended the upload")
+
+    def end(self, kind: Type) -> None:
+        """End an upload with COMMIT, DETACH or CANCEL; `finish` waits for it."""
+        self._port.post(self._connection.end, self, kind)
+
+    def release(self) -> None:
+        """Nobody waits for this operation any more. Harmless when repeated."""
+        if self._released:
+            return
+        self._released = True
+        try:
+            if self._end is None:
+                self._port.post(self._connection.abandon, self)
+        finally:
+            self._pieces.clear()
+            self._port.release()
+
+
+class Transport(Protocol):
+    """What operations stand on."""
+
+    def now(self) -> float:
+        """The present, in seconds of the clock that deadlines are on."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait."""
+
+    def begin(self, request: Request, *, brief: bool) -> Handle:
+        """Start an operation.
+
+        Args:
+            request: what to do.
+            brief: whether the caller stays until it has ended.
+
+        Raises:
+            StorageError: the client is closed.
+        """
+        ...
+
+    def close(self) -> None:
+        """Leave the brokers; what is under way fails. Harmless when repeated."""
+
+
+def notify(key: Handle, event: Event) -> None:
+    """Tell a handle of its event; what a `Connection` is given."""
+    key.take(event)
+
+
+def run_now(work: Coroutine[Any, Any, _T]) -> _T:
+    """Run a coroutine whose waits block instead of suspending."""
+    try:
+        work.send(None)
+    except StopIteration as stop:
+        result: _T = stop.value
+        return result
+    work.close()
+    raise AssertionError("a wait of the synchronous client has suspended")

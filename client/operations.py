@@ -1,0 +1,186 @@
+"""The operations of the bus, with retries: what both clients are made of.
+
+Everything that waits is a coroutine, see `handles`.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+from ..broker.messages import (
+    BUS_SERVICE,
+    INLINE_BYTES_MAX,
+    NAME_CHARACTERS_MAX,
+    Open,
+    Operation,
+    Result,
+)
+from ..broker.wire import Payload
+from ..drivers.contract import Capabilities, FileInfo, UploadState, UploadStatus
+from ..drivers.errors import InvalidParameterError, ProtocolError, StorageError
+from .handles import Transport
+from .requests import Request
+from .retry import SAFETY, Attempts, Safety
+
+DEADLINE_S_MAX = 7 * 24 * 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What a service says of its driver."""
+
+    driver: str
+    api_version: str
+    capabilities: Capabilities
+
+
+class Operations:
+    """One service behind some brokers.
+
+    Args:
+        transport: the way there.
+        service: the name of the service.
+        deadline: seconds that a call may take, and that a stream may go without
+            progress, retries included.
+    """
+
+    def __init__(self, transport: Transport, service: str, deadline: float) -> None:
+        self.transport = transport
+        self.service = _check_service(service)
+        self.deadline = check_deadline(deadline)
+        self._description: Description | None = None
+
+    @property
+    def known(self) -> Description | None:
+        """The description, if it was asked for before."""
+        return self._description
+
+    async def describe(self) -> Description:
+        """Name, version and capabilities of the driver; asked for once."""
+        if self._description is None:
+            done = await self.call(Operation.DESCRIBE, Open(self.service))
+            self._description = Description(
+                done.driver,
+                done.api_version,
+                Capabilities.from_fields(done.capabilities or {}),
+            )
+        return self._description
+
+    async def stat(self, path: str) -> FileInfo:
+        """See `StorageDriver`; so for the methods that follow."""
+        return (await self.call(Operation.STAT, Open(self.service, path))).info()
+
+    async def put(self, path: str, content: Payload) -> None:
+        """Store a content that fits into one message."""
+        await self.call(Operation.PUT, Open(self.service, path), content)
+
+    async def move(self, source: str, destination: str) -> None:
+        arguments = Open(self.service, source, destination=destination)
+        await self.call(Operation.MOVE, arguments)
+
+    async def delete(self, path: str) -> None:
+        await self.call(Operation.DELETE, Open(self.service, path))
+
+    async def redirect_url(self, path: str, method: str, expires: int) -> str | None:
+        arguments = Open(self.service, path, method=method, expires=expires)
+        return (await self.call(Operation.REDIRECT_URL, arguments)).url
+
+    async def upload_status(
+        self, path: str, upload_id: str, *, ends: float | None = None
+    ) -> UploadStatus:
+        arguments = Open(self.service, path, upload_id=upload_id)
+        done = await self.call(Operation.UPLOAD_STATUS, arguments, ends=ends)
+        try:
+            state = UploadState(done.state)
+        except ValueError:
+            raise ProtocolError(f"upload_status: state {done.state!r}") from None
+        return UploadStatus(state, done.durable, done.identity)
+
+    async def bus_status(self) -> bytes:
+        """The broker's report on itself and its services, as JSON."""
+        return (await self.call(Operation.STATUS, Open(BUS_SERVICE))).status
+
+    async def drain(self, worker: str) -> None:
+        """Have the broker drain a worker."""
+        await self.call(Operation.DRAIN, Open(BUS_SERVICE, worker=worker))
+
+    async def call(
+        self,
+        operation: Operation,
+        arguments: Open,
+        payload: Payload = b"",
+        *,
+        ends: float | None = None,
+    ) -> Result:
+        """Perform a call, again where that is safe and can help.
+
+        Args:
+            operation: which.
+            arguments: its map.
+            payload: content of a put.
+            ends: when it must have ended; without it the deadline says so.
+
+        Raises:
+            StorageError: what the last attempt met.
+        """
+        attempts = self.attempts(SAFETY[operation])
+        if ends is not None:
+            attempts.ends = ends
+        while True:
+            request = Request.of(
+                operation, arguments, self.left(attempts), payload=payload
+            )
+            handle = self.transport.begin(request, brief=True)
+            try:
+                return (await handle.finish()).result
+            except StorageError as error:
+                failure = error
+            finally:
+                handle.release()
+            await self.pause(attempts, failure)
+
+    def attempts(self, safety: Safety) -> Attempts:
+        """The attempts of an operation that starts now."""
+        return Attempts(safety, self.transport.now() + self.deadline)
+
+    def left(self, attempts: Attempts) -> float:
+        """Seconds that the next attempt may take."""
+        return max(0.001, attempts.ends - self.transport.now())
+
+    async def pause(self, attempts: Attempts, error: StorageError) -> None:
+        """Wait before the next attempt, or raise when there shall be none."""
+        now = self.transport.now()
+        pause = attempts.pause_s(error, now, random.random())
+        if pause is None:
+            raise error
+        if pause:
+            await self.transport.sleep(pause)
+
+
+def fits_inline(content: Payload) -> bool:
+    """Whether a content goes into one message."""
+    return len(content) <= INLINE_BYTES_MAX
+
+
+def check_deadline(deadline: object) -> float:
+    """A deadline in seconds.
+
+    Raises:
+        InvalidParameterError: it is none.
+    """
+    if isinstance(deadline, (int, float)) and not isinstance(deadline, bool):
+        seconds = float(deadline)
+        if 0 < seconds <= DEADLINE_S_MAX:
+            return seconds
+    raise InvalidParameterError(
+        f"deadline: a number of seconds above 0 and up to {DEADLINE_S_MAX:.0f}"
+    )
+
+
+def _check_service(service: object) -> str:
+    if isinstance(service, str) and 0 < len(service) <= NAME_CHARACTERS_MAX:
+        return service
+    raise InvalidParameterError(
+        f"service: a name of 1 to {NAME_CHARACTERS_MAX} characters"
+    )

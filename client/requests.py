@@ -1,0 +1,107 @@
+"""What an application asks of the client core, and what the core tells it.
+
+Pure values. A request becomes one stream of the protocol; its events are told to the
+key that it was opened with.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from ..broker.messages import Accepted, Open, Operation, Result, pack
+from ..broker.wire import Message, Payload
+from ..drivers.errors import StorageError
+
+LONG_OPERATIONS = frozenset({Operation.MOVE, Operation.DELETE, Operation.WRITE})
+"""Operations whose work can rightly outlast a deadline while PROGRESS comes in."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One operation to perform.
+
+    Attributes:
+        operation: which.
+        fields: its arguments, packed.
+        budget_s: seconds that it may take, or that a stream may go without progress.
+        payload: content of a put.
+        window: bytes of a download that may arrive ahead of what was consumed.
+    """
+
+    operation: Operation
+    fields: bytes
+    budget_s: float
+    payload: Payload = b""
+    window: int = 0
+
+    @classmethod
+    def of(
+        cls,
+        operation: Operation,
+        arguments: Open,
+        budget_s: float,
+        payload: Payload = b"",
+        window: int = 0,
+    ) -> Request:
+        """The request for an operation with these arguments.
+
+        Raises:
+            ProtocolError: the arguments are above the limit of a map.
+        """
+        return cls(operation, pack(arguments), budget_s, payload, window)
+
+
+class Accepting(NamedTuple):
+    """The worker has opened the stream."""
+
+    accepted: Accepted
+
+
+class Arrived(NamedTuple):
+    """The next bytes of a download."""
+
+    payload: Payload
+
+
+class Sent(NamedTuple):
+    """An upload has moved on.
+
+    Attributes:
+        sent: bytes that have left the queue of the core.
+        durable: bytes of the upload that survive the worker, as last reported.
+    """
+
+    sent: int
+    durable: int
+
+
+class Finished(NamedTuple):
+    """The operation succeeded; nothing follows."""
+
+    result: Result
+    payload: Payload
+
+
+class Failed(NamedTuple):
+    """The operation failed; nothing follows."""
+
+    error: StorageError
+
+
+Event = Accepting | Arrived | Sent | Finished | Failed
+
+
+class Output:
+    """What a step of the core asks of its shell.
+
+    Attributes:
+        sends: messages, each with the index of the broker that it goes to.
+        events: events, each with the key of its request.
+    """
+
+    __slots__ = ("events", "sends")
+
+    def __init__(self) -> None:
+        self.sends: list[tuple[int, Message]] = []
+        self.events: list[tuple[Any, Event]] = []

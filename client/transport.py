@@ -1,0 +1,82 @@
+"""How the synchronous client reaches its brokers: by a channel, or the I/O thread."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from ..drivers.errors import InvalidStateError
+from .channels import ChannelPool
+from .connection import Connection
+from .engine import Engine, acquire, relinquish
+from .handles import Handle
+from .requests import Request
+
+
+class _Link(NamedTuple):
+    engine: Engine
+    connection: Connection
+    pool: ChannelPool
+
+
+class BusTransport:
+    """The way to some brokers; safe to use from several threads, and after a fork.
+
+    Args:
+        endpoints: checked addresses, the preferred one first.
+    """
+
+    def __init__(self, endpoints: Sequence[str]) -> None:
+        self.endpoints = tuple(endpoints)
+        # By engine, as a forked child has another; entries are made by `setdefault`,
+        # which two threads may call at once, and a fork finds in no odd state.
+        self._links: dict[Engine, _Link] = {}
+        self._link: _Link | None = None
+        self._closed = False
+
+    def now(self) -> float:
+        """Part of `Transport`."""
+        return time.monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        """Part of `Transport`: block the calling thread."""
+        time.sleep(seconds)
+
+    def begin(self, request: Request, *, brief: bool) -> Handle:
+        """Part of `Transport`.
+
+        The I/O thread's session says which broker answers; as long as none does,
+        operations wait there, where any of the brokers can take them.
+        """
+        engine, connection, pool = self._ensure()
+        core = connection.core
+        if brief and core.is_open:
+            channel = pool.lease(core.current)
+            if channel is not None:
+                return channel.begin(request)
+        return engine.begin(connection, request)
+
+    def close(self) -> None:
+        """Leave the brokers. Harmless when repeated."""
+        self._closed = True
+        self._link = None
+        while self._links:
+            engine, link = self._links.popitem()
+            if engine.usable:
+                link.pool.close()
+            relinquish(engine, self.endpoints)
+
+    def _ensure(self) -> _Link:
+        link = self._link
+        if link is not None and link.engine.usable:
+            return link
+        if self._closed:
+            raise InvalidStateError("the client is closed")
+        engine, connection = acquire(self.endpoints)
+        made = _Link(engine, connection, ChannelPool())
+        link = self._links.setdefault(engine, made)
+        if link is not made:
+            relinquish(engine, self.endpoints)  # another thread was faster
+        self._link = link
+        return link

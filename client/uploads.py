@@ -1,0 +1,384 @@
+"""Writing: an upload that goes on elsewhere when its worker is lost.
+
+Everything that waits is a coroutine, see `handles`.
+
+What is not yet known to survive the worker is kept here, up to a bound. When worker or
+broker is lost, the upload is claimed by its id, the new worker says how much it has,
+and the rest is sent again. What cannot be continued so is an error that carries the
+durable offset: there is never a silent gap.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from ..broker.messages import Open, Operation
+from ..broker.wire import CHUNK_BYTES_MAX, Payload, Type
+from ..drivers.contract import UploadState
+from ..drivers.errors import (
+    CancelledError,
+    DataLossError,
+    Executed,
+    StorageError,
+    UnavailableError,
+    UploadNotFoundError,
+    UploadSupersededError,
+)
+from .handles import Handle
+from .operations import Operations
+from .requests import Request
+from .retry import Attempts, Safety, can_help
+
+COALESCE_BYTES = 262_144
+"""Smaller writes are gathered up to this size."""
+RETAINED_BYTES_MAX = 16_777_216
+"""Bytes kept of one upload for the case that its worker is lost."""
+
+FINAL = (UploadSupersededError, UploadNotFoundError, DataLossError)
+"""After these the upload is another writer's, or no more: claiming it is wrong."""
+
+
+class Retained:
+    """The last bytes of an upload, by their place in it.
+
+    Attributes:
+        start: place of the first byte kept.
+        end: place after the last.
+    """
+
+    def __init__(self, start: int) -> None:
+        self.start = start
+        self.end = start
+        self._pieces: deque[Payload] = deque()
+
+    def add(self, piece: Payload) -> None:
+        """Keep a piece, and let go of the oldest above the bound."""
+        self._pieces.append(piece)
+        self.end += len(piece)
+        while self.end - self.start > RETAINED_BYTES_MAX:
+            self.start += len(self._pieces.popleft())
+
+    def drop(self, until: int) -> None:
+        """Let go of the pieces that lie before a place."""
+        while self._pieces and self.start + len(self._pieces[0]) <= until:
+            self.start += len(self._pieces.popleft())
+
+    def since(self, place: int) -> list[Payload]:
+        """The bytes from a place on.
+
+        Raises:
+            DataLossError: they are not kept any more.
+        """
+        if not self.start <= place <= self.end:
+            raise DataLossError(
+                f"the upload holds {place} bytes after a loss; only {self.start} to "
+                f"{self.end} can be sent again",
+                offset=place,
+            )
+        found: list[Payload] = []
+        at = self.start
+        for piece in self._pieces:
+            skip = max(0, place - at)
+            if skip < len(piece):
+                found.append(memoryview(piece)[skip:] if skip else piece)
+            at += len(piece)
+        return found
+
+
+class Upload:
+    """An upload.
+
+    Args:
+        operations: the service.
+        path: the object to be.
+        append, upload_id: see `StorageDriver.writer`.
+        brief: whether the caller stays until the end.
+
+    Attributes:
+        size: bytes accepted, earlier sessions included.
+        upload_id: the upload's name, or "".
+        generation: how often it was claimed.
+    """
+
+    def __init__(
+        self,
+        operations: Operations,
+        path: str,
+        append: bool = False,
+        upload_id: str | None = None,
+        *,
+        brief: bool = False,
+    ) -> None:
+        self._operations = operations
+        self._path = path
+        self._brief = brief
+        self._wanted = Open(
+            operations.service, path, append=append, upload_id=upload_id
+        )
+        self._handle: Handle | None = None
+        self._error: StorageError | None = None
+        self._gathered = bytearray()
+        self._retained = Retained(0)
+        self._durable = 0
+        self.size = 0
+        self.upload_id = ""
+        self.generation = 1
+
+    @property
+    def durable(self) -> int:
+        """Bytes that survive the death of the worker."""
+        if self._handle is not None:
+            self._durable = max(self._durable, self._handle.durable)
+        return min(self._durable, self.size)
+
+    async def open(self) -> None:
+        """Claim or start the upload.
+
+        Raises:
+            StorageError: it cannot be had.
+        """
+        attempts = self._attempts()
+        while True:
+            try:
+                size = await self._claim(self._wanted, attempts)
+            except StorageError as error:
+                failure = error
+            else:
+                self.size = size
+                self._retained = Retained(size)
+                return
+            await self._operations.pause(attempts, failure)
+
+    async def write(self, data: Payload | bytearray) -> None:
+        """Accept bytes; they may be changed when this returns.
+
+        Raises:
+            StorageError: the upload has failed, perhaps in an earlier write.
+        """
+        await self._take_up(self._attempts())
+        if len(self._gathered) + len(data) < COALESCE_BYTES:
+            self._gathered += data
+            self.size += len(data)
+            if self._handle is not None and self._handle.ended:
+                await self._flush()
+            return
+        await self._flush()
+        view = memoryview(data)
+        for start in range(0, len(view), CHUNK_BYTES_MAX):
+            piece = view[start : start + CHUNK_BYTES_MAX]
+            # Bytes cannot change; anything else may be used again by the caller.
+            kept = piece if isinstance(data, bytes) else bytes(piece)
+            self.size += len(kept)
+            await self._send(kept)
+
+    async def commit(self) -> None:
+        """Make it the object's content.
+
+        Raises:
+            StorageError: it is not, or with `executed` "maybe", that is not known.
+        """
+        attempts = self._attempts()
+        await self._take_up(attempts)
+        await self._flush()
+        while True:
+            try:
+                await self._end(Type.COMMIT)
+                return
+            except StorageError as error:
+                failure = error
+            if await self._is_committed(failure, attempts):
+                return
+            # Now it is certain that it is not.
+            await self._recover(failure, attempts)
+
+    async def close(self) -> None:
+        """Keep what was written, for another writer to continue.
+
+        Raises:
+            StorageError: something of it could not be kept.
+        """
+        if self._error is None:  # else the caller was told what could not be kept
+            await self._flush()
+            await self._end(Type.DETACH)
+
+    async def cancel(self) -> None:
+        """Drop the upload.
+
+        Raises:
+            StorageError: the worker could not.
+        """
+        self._gathered.clear()
+        try:
+            if self._handle is None or self._handle.ended:
+                # The stream is over and the upload kept: take it up to drop it.
+                if not self.upload_id or isinstance(self._error, FINAL):
+                    return
+                await self._claim(self._continued(), self._attempts())
+            await self._end(Type.CANCEL)
+        except (CancelledError, UploadNotFoundError):
+            pass  # this is how it ends
+        finally:
+            self.abandon()
+
+    def abandon(self) -> None:
+        """Nobody will use this any more; what was sent is kept by the worker."""
+        handle, self._handle = self._handle, None
+        if handle is not None:
+            self._durable = max(self._durable, handle.durable)
+            handle.release()
+
+    # Inside
+
+    async def _claim(self, arguments: Open, attempts: Attempts) -> int:
+        """Open a stream; returns how much the upload holds."""
+        request = Request.of(
+            Operation.WRITE, arguments, self._operations.left(attempts)
+        )
+        self.abandon()
+        handle = self._operations.transport.begin(request, brief=self._brief)
+        self._handle = handle
+        try:
+            accepted = await handle.opened()
+            if accepted is None:
+                raise UnavailableError("the worker ended the upload at its start")
+        except BaseException:
+            self.abandon()
+            raise
+        self.upload_id = accepted.upload_id
+        self.generation = accepted.generation
+        self._durable = accepted.durable
+        self._error = None
+        return accepted.size
+
+    async def _flush(self) -> None:
+        """Send what was gathered."""
+        if self._gathered:
+            gathered, self._gathered = self._gathered, bytearray()
+            await self._send(bytes(gathered))
+        elif self._handle is not None and self._handle.ended:
+            await self._send(b"")
+
+    async def _send(self, piece: Payload) -> None:
+        self._retained.add(piece)
+        self._retained.drop(self.durable)
+        try:
+            if self._handle is None:
+                raise self._lost()
+            await self._handle.write(piece)
+        except StorageError as error:
+            self._fail(error)
+            await self._recover(error, self._attempts())
+        except BaseException:
+            self.abandon()
+            raise
+
+    async def _end(self, kind: Type) -> None:
+        handle = self._handle
+        if handle is None:
+            raise self._lost()
+        try:
+            handle.end(kind)
+            await handle.finish()
+        except StorageError as error:
+            self._fail(error)
+            raise
+        finally:
+            self.abandon()
+
+    async def _take_up(self, attempts: Attempts) -> None:
+        """After an error that was raised: the caller tries again, so do we."""
+        error = self._error
+        if error is None:
+            return
+        if not self.upload_id or isinstance(error, FINAL):
+            raise error
+        try:
+            await self._resume(attempts)
+        except StorageError as again:
+            self._fail(again)
+            raise
+
+    async def _recover(self, error: StorageError, attempts: Attempts) -> None:
+        """Go on with the upload after an error, or raise it.
+
+        Raises:
+            StorageError: what cannot be mended, with `durable`.
+        """
+        while True:
+            try:
+                if not self.upload_id or isinstance(error, FINAL):
+                    raise error
+                await self._operations.pause(attempts, error)
+                await self._resume(attempts)
+                return
+            except StorageError as again:
+                self._fail(again)
+                if again is error:
+                    raise
+                error = again
+
+    async def _resume(self, attempts: Attempts) -> None:
+        """Claim the upload, and send what is missing of it."""
+        place = await self._claim(self._continued(), attempts)
+        for piece in self._retained.since(place):
+            assert self._handle is not None
+            await self._handle.write(piece)
+
+    async def _is_committed(self, error: StorageError, attempts: Attempts) -> bool:
+        """Whether a commit that failed has run after all.
+
+        Raises:
+            StorageError: it cannot be told.
+        """
+        if error.executed is Executed.NO or not can_help(error):
+            return False
+        if not self.upload_id:
+            raise error
+        status = await self._operations.upload_status(
+            self._path, self.upload_id, ends=attempts.ends
+        )
+        if status.state is UploadState.UNKNOWN:
+            raise error
+        return status.state is UploadState.COMMITTED
+
+    def _attempts(self) -> Attempts:
+        return self._operations.attempts(Safety.REPEATABLE)
+
+    def _continued(self) -> Open:
+        return Open(self._operations.service, self._path, upload_id=self.upload_id)
+
+    def _fail(self, error: StorageError) -> None:
+        self.abandon()
+        if error.durable is None:
+            error.durable = self.durable
+        self._error = error
+
+    def _lost(self) -> StorageError:
+        return self._error or UnavailableError(
+            "the upload was given up", executed=Executed.NO
+        )
+
+
+async def put_whole(operations: Operations, path: str, content: Payload) -> None:
+    """Store a content that is too large for one message, atomically.
+
+    Raises:
+        StorageError: nothing was stored, or with `executed` "maybe", that is unknown.
+    """
+    attempts = operations.attempts(Safety.REPEATABLE)
+    while True:
+        upload = Upload(operations, path, brief=True)
+        try:
+            await upload.open()
+            await upload.write(content)
+            await upload.commit()
+            return
+        except StorageError as error:
+            failure = error
+            try:
+                await upload.cancel()
+            except StorageError:
+                pass  # an upload that is left over changes nothing
+        finally:
+            upload.abandon()
+        await operations.pause(attempts, failure)
