@@ -97,8 +97,9 @@ class Child:
         ending = self.process.reap()
         tails = [tuple(cutter.tail) for cutter in self._read_rest()]
         self.close()
-        # stderr is the second; stdout speaks where stderr is silent.
-        return replace(ending, tail=tails[1] or tails[0])
+        # stderr comes second; stdout speaks where stderr is silent.
+        tail = next((tail for tail in reversed(tails) if tail), ())
+        return replace(ending, tail=tail)
 
     def close(self) -> None:
         """Close the pipes; the end of the lifeline tells the child to end."""
