@@ -132,7 +132,8 @@ class BrokerCore:
             return
         # What still waits behind this message will not be delivered either.
         behind = [other for other in self.outbox if other.peer == send.peer]
-        for unsent in (send, *behind):
+        # The last first, so that in the end the first is in front again.
+        for unsent in (*reversed(behind), send):
             if unsent.message.type is Type.OPEN:
                 self.switch.take_back(session, unsent.message.stream)
         self._lose(session)
