@@ -16,8 +16,13 @@ from .data import Content
 
 TOP_PREFIX = "/conformance-"
 CLEARING_PAUSES_SECONDS = (0.0, 0.1, 0.4, 1.5)
+"""Before each look at whether a store has caught up with the delete."""
 
 _T = TypeVar("_T")
+
+
+class LeftBehind(expect.Failure):
+    """Something is still there after a requirement has been tidied up."""
 
 
 class Case:
@@ -161,18 +166,21 @@ class Case:
         expect.that(not late, f"{late} of {len(threads)} threads did not end")
         return [results[index] for index in range(len(calls))]
 
-    def tidy(self) -> None:
+    def tidy(self, pauses: Sequence[float] = CLEARING_PAUSES_SECONDS) -> None:
         """Close what the check left open, and remove its directory.
 
+        Args:
+            pauses: seconds to wait before each try.
+
         Raises:
-            Failure: something is still there afterwards.
+            LeftBehind: something is still there after the last.
         """
         for stream in reversed(self._streams):
             try:
                 stream.close()
             except StorageError:
                 continue  # a superseded upload, say; the check is over
-        for pause in CLEARING_PAUSES_SECONDS:
+        for pause in pauses:
             time.sleep(pause)
             try:
                 self.driver.delete(self.top)
@@ -181,7 +189,7 @@ class Case:
             left = self._left_behind()
             if not left:
                 return
-        raise expect.Failure(f"left behind after delete({self.top}): {left}")
+        raise LeftBehind(f"left behind after delete({self.top}): {left}")
 
     def _left_behind(self) -> str:
         mark = self.top.removeprefix(TOP_PREFIX)

@@ -10,12 +10,12 @@ from .requirement import KIB, MIB, Check, Requirement, Topic
 topic = Topic("content")
 
 SAMPLES: dict[str, tuple[str, bytes | int]] = {
-    "one-byte": ("One byte", b"a"),
-    "two-bytes": ("Two bytes outside ASCII", b"\xc3\x9f"),
-    "invalid-utf-8": ("Bytes that are no UTF-8", b"\x80\x80\x80\x80"),
-    "every-byte-value": ("Every value of a byte", bytes(range(256))),
-    "line-ends": ("Line ends of every kind", b"\r\n\n\r\x1a\x00\r\n"),
-    "nothing": ("Empty content", b""),
+    "one-byte": ("one byte", b"a"),
+    "two-bytes": ("two bytes outside ASCII", b"\xc3\x9f"),
+    "invalid-utf-8": ("bytes that are no UTF-8", b"\x80\x80\x80\x80"),
+    "every-byte-value": ("every value of a byte", bytes(range(256))),
+    "line-ends": ("line ends of every kind", b"\r\n\n\r\x1a\x00\r\n"),
+    "nothing": ("empty content", b""),
     "32-bytes": ("32 random bytes", 32),
     "one-mebibyte": ("1 MiB of random bytes", MIB),
 }
@@ -36,7 +36,7 @@ for _slug, (_words, _sample) in SAMPLES.items():
     topic.add(
         Requirement(
             f"content.{_slug}",
-            f"{_words} put as a whole come back unchanged.",
+            f"Content put as a whole comes back unchanged: {_words}.",
             _round_trip(_sample),
         )
     )

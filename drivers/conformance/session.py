@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from ..contract import StorageDriver
 from ..errors import DeadlineExceededError, InvalidParameterError
 from . import expect
 from .bounded import Hung, bounded
-from .case import Case
+from .case import CLEARING_PAUSES_SECONDS, Case, LeftBehind
 from .report import Outcome, Result
 from .requirement import Requirement, Tier
 
@@ -93,6 +94,7 @@ class Session:
         self._long = long
         self._seconds_max = seconds_max
         self._hangs = 0
+        self._pauses: Sequence[float] = CLEARING_PAUSES_SECONDS
         self._given_up = ""
         self._instances = self._make_instances()
         self.driver_name = self._instances.name
@@ -146,11 +148,20 @@ class Session:
                 requirement.check(case)
             except BaseException:
                 # What the check failed of says more than what is left behind.
-                _swallow(case.tidy)
+                with suppress(Exception):
+                    self._tidy(case)
                 raise
-            case.tidy()
+            self._tidy(case)
 
         return bounded(check_and_tidy, self._seconds_max[requirement.tier])
+
+    def _tidy(self, case: Case) -> None:
+        try:
+            case.tidy(self._pauses)
+        except LeftBehind:
+            # It does not catch up, so there is no point in waiting again.
+            self._pauses = self._pauses[:1]
+            raise
 
     def _replace_driver(self, top: str) -> None:
         """Go on with a new driver, and remove what the check left behind."""
@@ -183,13 +194,6 @@ class Session:
         if failure is not None:
             raise failure
         return made[0]
-
-
-def _swallow(call: Callable[[], None]) -> None:
-    try:
-        call()
-    except Exception:
-        return
 
 
 def _reason(failure: BaseException | None) -> str:

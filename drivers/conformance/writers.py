@@ -31,7 +31,7 @@ for _slug, (_words, _sample) in SAMPLES.items():
     topic.add(
         Requirement(
             f"writer.{_slug}",
-            f"{_words} written to a stream come back unchanged.",
+            f"What is written to a stream comes back unchanged: {_words}.",
             _round_trip(_sample),
         )
     )
