@@ -1,0 +1,187 @@
+"""Commands that look after a running bus: status, ready, drain."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Mapping
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..drivers.errors import (
+    DeadlineExceededError,
+    StorageError,
+    UnavailableError,
+)
+from .options import (
+    Target,
+    endpoint_option,
+    json_option,
+    open_client,
+    service_option,
+    target_options,
+)
+from .output import print_json
+
+if TYPE_CHECKING:
+    from ..client import Client
+
+POLL_S = 0.05
+ASK_S = 1.0
+"""Seconds for one question while waiting; the broker may just be starting."""
+TIMEOUT_S = 30.0
+TIMEOUT_S_MAX = 86_400.0
+_MAY_PASS = (UnavailableError, DeadlineExceededError)
+
+
+@click.command()
+@json_option
+@target_options
+def status(target: Target, as_json: bool) -> None:
+    """Show the broker, its services and their workers.
+
+    \b
+    Examples:
+      storagebus status
+      storagebus status --json | jq '.services.default.workers[].pid'
+    """
+    with closing(open_client(target)) as client:
+        found = client.bus_status()
+    if as_json:
+        print_json(found)
+        return
+    broker = found["broker"]
+    facts = ", ".join(
+        f"{name} {broker[name]}"
+        for name in ("pid", "uptime_s", "clients", "streams", "in_flight_bytes")
+        if name in broker
+    )
+    click.echo(f"broker {broker['id']}: {facts}")
+    for name, service in found["services"].items():
+        waiting = service.get("waiting", 0)
+        count = service.get("workers_total", len(service["workers"]))
+        click.echo(f"service {name}: {count} workers, {waiting} calls waiting")
+        for worker in service["workers"]:
+            facts = ", ".join(
+                f"{key} {worker[key]}"
+                for key in ("pid", "state", "driver", "calls", "streams", "done")
+                if key in worker
+            )
+            click.echo(f"  worker {worker['id']}: {facts}")
+
+
+@click.command()
+@click.argument("worker", metavar="ID")
+@target_options
+def drain(target: Target, worker: str) -> None:
+    """Let a worker finish its work and end; it gets no new work from now on.
+
+    ID is the worker's, as `storagebus status` shows it.
+
+    \b
+    Examples:
+      storagebus drain w7
+    """
+    with closing(open_client(target)) as client:
+        client.drain(worker)
+
+
+@click.command()
+@endpoint_option
+@service_option(
+    default=None, help="The service that is needed.  [default: every service]"
+)
+@click.option(
+    "--timeout",
+    type=click.FloatRange(0, TIMEOUT_S_MAX),
+    default=TIMEOUT_S,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long to wait.",
+)
+@json_option
+def ready(
+    endpoint: tuple[str, ...], service: str | None, timeout: float, as_json: bool
+) -> None:
+    """Wait until the broker answers and every service has a worker.
+
+    Exit code 8 when it took too long; the message says what is missing.
+
+    \b
+    Examples:
+      storagebus ready --timeout 30
+      storagebus ready --service images && storagebus ls --service images /
+    """
+    target = Target(endpoint, service or "default", ASK_S)
+    with closing(open_client(target)) as client:
+        wanted = None if service is None else {service: 1}
+        found = wait_ready(client, timeout, wanted)
+    if as_json:
+        print_json(
+            {
+                "ready": True,
+                "services": {
+                    name: {"workers": len(entry["workers"])}
+                    for name, entry in found["services"].items()
+                },
+            }
+        )
+
+
+def wait_ready(
+    client: Client, timeout_s: float, wanted: Mapping[str, int] | None = None
+) -> Mapping[str, Any]:
+    """Ask the broker until all workers that are wanted are there.
+
+    Args:
+        client: a client with a short deadline.
+        timeout_s: seconds to wait at most.
+        wanted: how many workers each service must have; None for one of every service
+            that the broker knows, and at least one service.
+
+    Returns:
+        The broker's status when all were there.
+
+    Raises:
+        DeadlineExceededError: says what is still missing.
+    """
+    deadline = time.monotonic() + timeout_s
+    while True:
+        try:
+            found = client.bus_status()
+            missing = missing_workers(found, wanted)
+        except _MAY_PASS as error:
+            missing = [_reason(error)]
+        if not missing:
+            return found
+        if time.monotonic() + POLL_S > deadline:
+            raise DeadlineExceededError(
+                f"not ready within {timeout_s:g} s: {'; '.join(missing)}"
+            )
+        time.sleep(POLL_S)
+
+
+def missing_workers(
+    found: Mapping[str, Any], wanted: Mapping[str, int] | None
+) -> Collection[str]:
+    """What a status lacks, in words; empty when all workers are there."""
+    services = found["services"]
+    if wanted is None:
+        if not services:
+            return ["no service has a worker yet"]
+        wanted = dict.fromkeys(services, 1)
+    lacking = []
+    for name, count in wanted.items():
+        service = services.get(name, {})
+        workers = service.get("workers", [])
+        able = sum(worker.get("state", "ready") == "ready" for worker in workers)
+        # A status lists only so many workers of a large service, and counts all.
+        able += service.get("workers_total", len(workers)) - len(workers)
+        if able < count:
+            lacking.append(f"service {name} has {able} of {count} workers")
+    return lacking
+
+
+def _reason(error: StorageError) -> str:
+    return f"the broker does not answer ({error})"

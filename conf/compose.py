@@ -1,0 +1,136 @@
+"""From a configuration to what runs: settings of the broker, and child processes."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from ..broker.settings import BrokerSettings
+from ..workers.children import HOPELESS_CODES, ProcessSpec, Readiness
+from ..workers.executable import executable_spec
+from . import exits
+from .drivers import facts
+from .environment import SERVICES_PREFIX
+from .schema import Configuration, Service
+
+BROKER_POOL = "broker"
+BROKER_WAVE = 0
+"""`Manager.stop` ends the workers first, so that they can finish through the broker."""
+_HOST_CHARACTERS_MAX = 40
+_HOPELESS_CODES = HOPELESS_CODES | {exits.USAGE, exits.INVALID, exits.DENIED}
+"""Exit codes of `storagebus worker` after which a restart is of no use."""
+
+
+def program(*args: str) -> tuple[str, ...]:
+    """The command line of one of our own processes."""
+    # -P: a file in the current directory must not stand in for a module.
+    return (sys.executable, "-P", "-m", "storagebus.conf", *args)
+
+
+def broker_settings(
+    configuration: Configuration, services: Iterable[str] = ()
+) -> BrokerSettings:
+    """What a broker is told.
+
+    Args:
+        configuration: a checked one, with both doors.
+        services: names that are expected besides the configured ones.
+    """
+    given = configuration.broker
+    host = socket.gethostname()[:_HOST_CHARACTERS_MAX]
+    return BrokerSettings(
+        clients=given.clients,
+        workers=given.workers,
+        broker_id=given.id or f"{host}:{os.getpid()}",
+        services=tuple(dict.fromkeys([*configuration.services, *services])),
+        heartbeat_ms=given.heartbeat_ms,
+        streams_max=given.streams_max,
+        client_streams_max=given.client_streams_max,
+        pool_bytes=given.pool_bytes,
+        queue_calls_max=given.queue_calls_max,
+        queue_bytes_max=given.queue_bytes_max,
+    )
+
+
+def broker_spec(
+    configuration: Configuration, environ: Mapping[str, str], *, grace_s: float
+) -> ProcessSpec:
+    """The broker as a child process.
+
+    Args:
+        configuration: a checked one, with both doors.
+        environ: this process's environment, most of which the broker inherits.
+        grace_s: seconds from the request to end until it is killed.
+    """
+    args = ["broker"]
+    if configuration.origin:
+        args += ["--config", configuration.origin]
+    args += ["--clients", ",".join(configuration.broker.clients)]
+    args += ["--workers", ",".join(configuration.broker.workers)]
+    for name in configuration.services:
+        args += ["--service", name]
+    return ProcessSpec(
+        BROKER_POOL,
+        program(*args),
+        env=_hidden(configuration, environ),
+        ready=Readiness.TOLD,
+        grace_s=grace_s,
+        surge=False,
+        wave=BROKER_WAVE,
+    )
+
+
+def worker_spec(
+    configuration: Configuration,
+    service: Service,
+    environ: Mapping[str, str],
+    *,
+    grace_s: float,
+) -> ProcessSpec:
+    """The workers of a service as child processes.
+
+    A driver of this Python runs in `storagebus worker`; any other is an executable,
+    which is run itself.
+
+    Args:
+        configuration: a checked one, with both doors.
+        service: one of its services.
+        environ: this process's environment, most of which the workers inherit.
+        grace_s: seconds that a worker may drain.
+    """
+    known = facts(service.driver)
+    spec = executable_spec(
+        service.driver,
+        service.parameters,
+        endpoints=configuration.broker.workers,
+        service=service.name,
+        name=f"worker {service.name}",
+        executable=known.executable or sys.executable,
+        public=known.public,
+        instances=service.workers,
+        slots=service.slots,
+        streams=service.streams,
+        surge=known.shared is not False,
+        grace_s=grace_s,
+    )
+    env = _hidden(configuration, environ) | dict(spec.env)
+    if known.executable is not None:
+        return replace(spec, env=env)
+    parameters = spec.argv[1]
+    argv = program(
+        "worker", service.name, "--driver", service.driver, "--parameters", parameters
+    )
+    return replace(spec, argv=argv, env=env, hopeless_codes=_HOPELESS_CODES)
+
+
+def _hidden(
+    configuration: Configuration, environ: Mapping[str, str]
+) -> dict[str, str | None]:
+    """Variables that children do not get: secrets, and what is settled already."""
+    names = [name for name in environ if name.startswith(SERVICES_PREFIX)]
+    for service in configuration.services.values():
+        names += [ref.name for ref in service.references.values() if ref.kind == "env"]
+    return dict.fromkeys(names, None)

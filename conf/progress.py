@@ -1,0 +1,138 @@
+"""What is shown while files are transferred: a bar on a terminal, else a line at times.
+
+Everything goes to standard error, so that data on standard output stays clean.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..client.transfer import Summary
+from ..drivers.errors import StorageError
+from .output import size_text
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
+LINE_INTERVAL_S = 10.0
+COUNT_FILES_MAX = 1_000_000
+"""Files that are counted beforehand for the bar; beyond, it has no total."""
+
+Count = Callable[[], Iterator[int]]
+"""Yields the size of each file that is to come."""
+
+
+class Progress:
+    """A transfer's listener that shows how it goes.
+
+    Args:
+        shows: whether to show progress; faults are shown in any case.
+        total: bytes to come, when that is known.
+    """
+
+    def __init__(self, *, shows: bool, total: int | None = None) -> None:
+        self.started = time.monotonic()
+        self._files = 0
+        self._size = 0
+        self._line_at = self.started + LINE_INTERVAL_S
+        self._shows = shows
+        self._bar: tqdm[Any] | None = None
+        if shows and sys.stderr.isatty():
+            from tqdm import tqdm
+
+            self._bar = tqdm(
+                total=total, unit="B", unit_scale=True, unit_divisor=1024, leave=False
+            )
+
+    def moved(self, count: int) -> None:
+        self._size += count
+        if self._bar is not None:
+            self._bar.update(count)
+        elif self._shows and time.monotonic() >= self._line_at:
+            self._line_at = time.monotonic() + LINE_INTERVAL_S
+            self._echo(f"{self._files} files, {size_text(self._size)} so far")
+
+    def finished(self) -> None:
+        self._files += 1
+        if self._bar is not None:
+            self._bar.set_postfix_str(f"{self._files} files", refresh=False)
+
+    def fault(self, name: str, error: StorageError) -> None:
+        self._echo(f"{name}: {error}")
+
+    def count(self, sizes: Count) -> None:
+        """Find the bar's total beside the transfer, from the sizes of all files."""
+        if self._bar is not None:
+            threading.Thread(target=self._count, args=(sizes,), daemon=True).start()
+
+    def close(self) -> None:
+        """Remove the bar."""
+        bar, self._bar = self._bar, None
+        if bar is not None:
+            bar.close()
+
+    def _count(self, sizes: Count) -> None:
+        total = 0
+        try:
+            for number, size in enumerate(sizes()):
+                total += size
+                if number >= COUNT_FILES_MAX or self._bar is None:
+                    return
+        except (StorageError, OSError):
+            return  # the transfer itself will meet and report it
+        bar = self._bar
+        if bar is not None:
+            bar.total = total
+
+    def _echo(self, line: str) -> None:
+        text = f"storagebus: {line}"
+        if self._bar is not None:
+            self._bar.write(text, file=sys.stderr)
+        else:
+            click.echo(text, err=True)
+
+
+@contextmanager
+def progress(*, shows: bool, total: int | None = None) -> Iterator[Progress]:
+    """A `Progress` whose bar is gone at the end."""
+    shown = Progress(shows=shows, total=total)
+    try:
+        yield shown
+    finally:
+        shown.close()
+
+
+def summary_line(verb: str, done: Summary, seconds: float) -> str:
+    """What a transfer has done, for people."""
+    rate = size_text(done.size / seconds) if seconds > 0 else "-"
+    files = "1 file" if done.files == 1 else f"{done.files} files"
+    parts = [
+        f"{verb} {files}, {size_text(done.size)} in {seconds:.1f} s ({rate}/s)"
+    ]
+    for count, what in (
+        (done.skipped, "skipped"),
+        (done.failed, "failed"),
+        (done.empty_directories, "empty directories left out"),
+    ):
+        if count:
+            parts.append(f"{count} {what}")
+    return ", ".join(parts)
+
+
+def summary_fields(done: Summary, seconds: float) -> dict[str, Any]:
+    """What a transfer has done, for programs."""
+    return {
+        "files": done.files,
+        "bytes": done.size,
+        "seconds": round(seconds, 3),
+        "skipped": done.skipped,
+        "failed": done.failed,
+        "empty_directories": done.empty_directories,
+    }

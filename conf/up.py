@@ -1,0 +1,342 @@
+"""The command up: a broker and its workers, together, until TERM or INT."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..drivers.errors import InvalidParameterError, StorageError, UnavailableError
+from .bus import ASK_S, missing_workers
+from .load import load
+from .logs import log_option
+from .options import Target, json_option, open_client
+from .output import print_json
+from .parameters import parameters_option
+from .processes import config_option
+from .schema import Configuration
+
+if TYPE_CHECKING:
+    from ..client import Client
+    from ..workers.children import Notice
+    from ..workers.manager import Manager
+    from .check import Options
+
+SERVICE = "default"
+DATA_DIRECTORY = "storagebus-data"
+DATA_WORKERS = 2
+START_S = 15.0
+"""Seconds that the broker has to open its doors."""
+GRACE_S = 10.0
+"""Seconds that workers have to finish their work when all is to end."""
+RUNTIME_BYTES_MAX = 60
+"""The path of a Unix socket has little room; a longer directory is not used."""
+LOOK_S = 0.05
+"""How often the broker is asked for workers while some of them are starting."""
+WAIT_S = 0.5
+"""How often the loop looks around when nothing is starting."""
+
+log = logging.getLogger("storagebus.up")
+
+
+@click.command()
+@config_option
+@click.option(
+    "--data",
+    metavar="DIR",
+    help=f"Folder of the objects, without --config.  [default: ./{DATA_DIRECTORY}]",
+)
+@click.option(
+    "--endpoint",
+    metavar="ADDRESS",
+    help="Where clients connect.  [default: the file's, else a private ipc address]",
+)
+@click.option(
+    "--workers", metavar="N", help="Processes of each service.  [default: 2, or 1]"
+)
+@click.option("--driver", metavar="NAME", help="Serve this driver instead of a folder.")
+@parameters_option
+@json_option
+@log_option("warning")
+def up(
+    config: Path | None,
+    data: str | None,
+    endpoint: str | None,
+    workers: str | None,
+    driver: str | None,
+    parameters: dict[str, Any] | None,
+    as_json: bool,
+) -> None:
+    """Run a broker and its workers until TERM or INT.
+
+    Without --config it serves one service, "default": objects in a local folder, or
+    those of --driver. When everybody is there it prints one line with the endpoint.
+    Processes that die are started again.
+
+    \b
+    Examples:
+      storagebus up --data ./objects
+      storagebus up --config storagebus.toml
+      storagebus up --driver acme --parameters '{"bucket": "b"}' --workers 1
+    """
+    options = _options(config, data, endpoint, workers, driver, parameters)
+    configuration = load(config, os.environ, options=options)
+    if not configuration.services:
+        raise InvalidParameterError("no service is configured; add [services.NAME]")
+    with _with_doors(configuration) as complete, _signals() as stopping:
+        _run(complete, stopping, as_json=as_json)
+
+
+def _options(
+    config: Path | None,
+    data: str | None,
+    endpoint: str | None,
+    workers: str | None,
+    driver: str | None,
+    parameters: dict[str, Any] | None,
+) -> Options:
+    """The command line's part of the configuration."""
+    if parameters is not None and driver is None:
+        raise click.UsageError("--parameters are those of --driver")
+    if config is not None and (data is not None or driver is not None):
+        raise click.UsageError("--data and --driver are for use without --config")
+    if data is not None and driver is not None:
+        raise click.UsageError("--data is the folder of the filesystem driver")
+    options: dict[Any, tuple[str, object]] = {}
+    if endpoint is not None:
+        options["broker", "clients"] = "--endpoint", endpoint
+    if driver is not None:
+        options["services", SERVICE, "driver"] = "--driver", driver
+        options["services", SERVICE, "parameters"] = "--parameters", parameters or {}
+    elif config is None:
+        folder = str(Path(data or DATA_DIRECTORY).absolute())
+        options["services", SERVICE, "driver"] = "--data", "filesystem"
+        options["services", SERVICE, "parameters", "rootdirectory"] = "--data", folder
+        options["services", SERVICE, "workers"] = "--data", DATA_WORKERS
+    if workers is not None:
+        names = [SERVICE]
+        if config is not None:
+            names = list(load(config, os.environ).services)
+        for name in names:
+            options["services", name, "workers"] = "--workers", workers
+    return options
+
+
+@contextmanager
+def _with_doors(configuration: Configuration) -> Iterator[Configuration]:
+    """The configuration with addresses for both doors, private ones where none is set.
+
+    Their directory is gone at the end.
+    """
+    broker = configuration.broker
+    directory: Path | None = None
+    try:
+        doors = {"clients": broker.clients, "workers": broker.workers}
+        for door, addresses in doors.items():
+            if not addresses:
+                directory = directory or private_directory(os.environ)
+                addresses = (f"ipc://{directory / door}",)
+            doors[door] = tuple(map(_with_port, addresses))
+        yield replace(
+            configuration,
+            broker=replace(broker, clients=doors["clients"], workers=doors["workers"]),
+        )
+    finally:
+        if directory is not None:
+            shutil.rmtree(directory, ignore_errors=True)
+
+
+def private_directory(environ: Mapping[str, str]) -> Path:
+    """A new directory that nobody else may enter, with a path short enough for sockets.
+
+    Args:
+        environ: may name XDG_RUNTIME_DIR.
+    """
+    parent = Path(environ.get("XDG_RUNTIME_DIR", ""))
+    usable = parent.is_absolute() and os.access(parent, os.W_OK)
+    if not usable or len(bytes(parent)) > RUNTIME_BYTES_MAX:
+        parent = Path("/tmp")
+    # mkdtemp makes it with mode 0700, under a name that did not exist.
+    return Path(tempfile.mkdtemp(prefix="storagebus-", dir=parent))
+
+
+def _with_port(address: str) -> str:
+    """The address with a free port in place of 0 or "*": children must be told one."""
+    host, _, port = address.rpartition(":")
+    if not address.startswith("tcp://") or port not in ("0", "*"):
+        return address
+    name = host.removeprefix("tcp://").strip("[]")
+    family = socket.AF_INET6 if ":" in name else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.bind(("" if name == "*" else name, 0))
+        return f"{host}:{probe.getsockname()[1]}"
+
+
+@dataclass(slots=True)
+class _Stopping:
+    """The wish to end, from signals; the second one hurries."""
+
+    event: threading.Event
+    manager: Manager | None = None
+
+    def on_signal(self, number: int, frame: FrameType | None) -> None:
+        if self.event.is_set() and self.manager is not None:
+            self.manager.stop(grace_s=0)
+        self.event.set()
+
+
+@contextmanager
+def _signals() -> Iterator[_Stopping]:
+    stopping = _Stopping(threading.Event())
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    before = {number: signal.signal(number, stopping.on_signal) for number in numbers}
+    try:
+        yield stopping
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _run(configuration: Configuration, stopping: _Stopping, *, as_json: bool) -> None:
+    """Start everything, say when it is ready, and end it.
+
+    Raises:
+        UnavailableError: a pool of processes was given up; says why.
+    """
+    from ..workers.manager import Manager
+    from .compose import BROKER_POOL, broker_spec, worker_spec
+
+    endpoint = ",".join(configuration.broker.clients)
+    workers = [
+        worker_spec(configuration, service, os.environ, grace_s=GRACE_S)
+        for service in configuration.services.values()
+    ]
+    manager = Manager(
+        [broker_spec(configuration, os.environ, grace_s=GRACE_S)], _log_notice
+    )
+    stopping.manager = manager
+    try:
+        manager.start()
+        # Workers would find their way to a broker that comes later, but not as soon.
+        _wait_for_broker(manager, BROKER_POOL, stopping.event)
+        for spec in workers:
+            manager.add(spec)
+        target = Target(configuration.broker.clients, SERVICE, ASK_S)
+        with closing(open_client(target)) as client:
+            attendance = _Attendance(manager, client, configuration)
+            while not stopping.event.wait(attendance.look()):
+                if attendance.complete_first_time():
+                    _announce(configuration, endpoint, as_json=as_json)
+    finally:
+        manager.stop()
+
+
+def _wait_for_broker(manager: Manager, pool: str, stop: threading.Event) -> None:
+    deadline = time.monotonic() + START_S
+    while not stop.is_set():
+        left_s = deadline - time.monotonic()
+        try:
+            manager.wait_ready(min(LOOK_S, max(0.0, left_s)), pool)
+        except UnavailableError:
+            raise
+        except StorageError:
+            if left_s <= 0:
+                raise
+        else:
+            return
+
+
+class _Attendance:
+    """Who of the workers is there: the broker knows, and the manager is told.
+
+    A worker's process is known by its pid, or by its process group when a wrapper
+    script started it: the manager makes every child the leader of a group.
+    """
+
+    def __init__(
+        self, manager: Manager, client: Client, configuration: Configuration
+    ) -> None:
+        self._manager = manager
+        self._client = client
+        self._wanted = {
+            name: service.workers for name, service in configuration.services.items()
+        }
+        self._pools = [f"worker {name}" for name in configuration.services]
+        self._announced = False
+        self._complete = False
+
+    def look(self) -> float:
+        """Look once; the seconds until the next look.
+
+        Raises:
+            UnavailableError: a pool was given up.
+        """
+        for pool in (*self._pools, "broker"):
+            reason = self._manager.gave_up(pool)
+            if reason is not None:
+                raise UnavailableError(reason, temporary=False)
+        starting = {
+            child.pid: child.child
+            for child in self._manager.status()
+            if child.state.value == "starting"
+        }
+        if self._announced and not starting:
+            return WAIT_S
+        with suppress(StorageError):
+            found = self._client.bus_status()
+            for service in found["services"].values():
+                for worker in service["workers"]:
+                    child = starting.get(_leader(worker["pid"]))
+                    if child is not None:
+                        self._manager.mark_ready(child)
+            self._complete = not missing_workers(found, self._wanted)
+        return LOOK_S
+
+    def complete_first_time(self) -> bool:
+        """Whether everybody is there, and that has not been told yet."""
+        if self._complete and not self._announced:
+            self._announced = True
+            return True
+        return False
+
+
+def _leader(pid: int) -> int:
+    """The process group of a worker; its own pid when it is gone already."""
+    try:
+        return os.getpgid(pid) if pid > 0 else pid
+    except ProcessLookupError:
+        return pid
+
+
+def _announce(configuration: Configuration, endpoint: str, *, as_json: bool) -> None:
+    if as_json:
+        print_json(
+            {
+                "endpoint": endpoint,
+                "services": list(configuration.services),
+                "pid": os.getpid(),
+            }
+        )
+    else:
+        click.echo(f"storagebus: ready at {endpoint}")
+    sys.stdout.flush()
+
+
+def _log_notice(notice: Notice) -> None:
+    detail = getattr(notice, "detail", "") or getattr(notice, "reason", "")
+    level = logging.WARNING if not getattr(notice, "expected", True) else logging.INFO
+    log.log(level, "%s: %s %s", type(notice).__name__, notice.name, detail)
