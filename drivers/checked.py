@@ -110,7 +110,7 @@ class Checked(StorageDriver):
 
     @_typed
     def put_content(self, path: str, content: _Buffer) -> None:
-        self._driver.put_content(check_path(path), _check_bytes(content))
+        self._driver.put_content(check_path(path), check_bytes(content))
 
     @_typed
     def reader(
@@ -121,9 +121,9 @@ class Checked(StorageDriver):
         *,
         if_match: str | None = None,
     ) -> Reader:
-        _check_offset(path, offset, "offset")
+        check_offset(path, offset, "offset")
         if length is not None:
-            _check_offset(path, length, "length")
+            check_offset(path, length, "length")
         check_path(path)
         if if_match is not None and not self._driver.capabilities.identity:
             raise UnsupportedMethodError("reader(if_match=)", path=path)
@@ -135,10 +135,9 @@ class Checked(StorageDriver):
         self, path: str, append: bool = False, *, upload_id: str | None = None
     ) -> Writer:
         check_path(path)
-        if not isinstance(append, bool):
-            raise InvalidParameterError("append must be True or False", path=path)
+        check_flag(path, append, "append")
         if upload_id is not None:
-            _check_upload_id(upload_id)
+            check_upload_id(upload_id)
             if not self._driver.capabilities.resume:
                 raise UnsupportedMethodError("writer(upload_id=)", path=path)
         upload = self._driver.writer(path, append, upload_id=upload_id)
@@ -172,12 +171,7 @@ class Checked(StorageDriver):
         self, path: str, method: str = "GET", expires: int = 1200
     ) -> str | None:
         check_path(path)
-        if isinstance(expires, bool) or not isinstance(expires, int):
-            raise InvalidParameterError("expires must be a number of seconds")
-        if not 1 <= expires <= EXPIRES_SECONDS_MAX:
-            raise InvalidParameterError(
-                f"expires must be from 1 to {EXPIRES_SECONDS_MAX} seconds"
-            )
+        check_expires(expires)
         if method not in REDIRECT_METHODS:
             return None
         return self._driver.redirect_url(path, method, expires)
@@ -186,12 +180,12 @@ class Checked(StorageDriver):
     def walk(self, path: str, start_after: str | None = None) -> Walk:
         check_path(path, root=True)
         if start_after is not None:
-            start_after = self._walk_key(_check_start_after(start_after))
+            start_after = self._walk_key(check_start_after(start_after))
         return CheckedWalk(self._driver.walk(path, start_after), path, self._label)
 
     @_typed
     def upload_status(self, path: str, upload_id: str) -> UploadStatus:
-        return self._driver.upload_status(check_path(path), _check_upload_id(upload_id))
+        return self._driver.upload_status(check_path(path), check_upload_id(upload_id))
 
     @_typed
     def close(self) -> None:
@@ -299,7 +293,7 @@ class CheckedWriter(Writer, _Labelled):
     @_typed
     def write(self, data: _Buffer) -> int:
         self._check_open("write")
-        return self._upload.write(_check_bytes(data))
+        return self._upload.write(check_bytes(data))
 
     @_typed
     def commit(self) -> None:
@@ -355,7 +349,11 @@ class CheckedWalk(Walk, _Labelled):
         self._walk.close()
 
 
-def _check_bytes(data: object) -> _Buffer:
+# The checks of arguments, which the asynchronous client makes as well.
+
+
+def check_bytes(data: object) -> _Buffer:
+    """Content: bytes, or something that holds bytes."""
     if isinstance(data, (bytes, bytearray)):
         return data
     if isinstance(data, memoryview):
@@ -363,14 +361,32 @@ def _check_bytes(data: object) -> _Buffer:
     raise InvalidParameterError(f"content is bytes, not {type(data).__name__}")
 
 
-def _check_offset(path: str, value: object, what: str) -> None:
+def check_offset(path: str, value: object, what: str) -> None:
+    """An offset or length."""
     if isinstance(value, bool) or not isinstance(value, int):
         raise InvalidOffsetError(f"{what} must be a whole number", path=str(path))
     if value < 0:
         raise InvalidOffsetError(f"{what} is negative", path=str(path), offset=value)
 
 
-def _check_upload_id(upload_id: object) -> str:
+def check_flag(path: str, value: object, what: str) -> None:
+    """A boolean, and nothing that merely counts as one."""
+    if not isinstance(value, bool):
+        raise InvalidParameterError(f"{what} must be True or False", path=path)
+
+
+def check_expires(expires: object) -> None:
+    """The life of a URL, in seconds."""
+    if isinstance(expires, bool) or not isinstance(expires, int):
+        raise InvalidParameterError("expires must be a number of seconds")
+    if not 1 <= expires <= EXPIRES_SECONDS_MAX:
+        raise InvalidParameterError(
+            f"expires must be from 1 to {EXPIRES_SECONDS_MAX} seconds"
+        )
+
+
+def check_upload_id(upload_id: object) -> str:
+    """The name of an upload."""
     if (
         isinstance(upload_id, str)
         and upload_id.isascii()
@@ -382,7 +398,8 @@ def _check_upload_id(upload_id: object) -> str:
     )
 
 
-def _check_start_after(key: object) -> str:
+def check_start_after(key: object) -> str:
+    """Where a walk goes on."""
     if not isinstance(key, str) or not key.startswith(ROOT):
         raise InvalidPathError("start_after is a path", path=str(key))
     if len(key) > PATH_BYTES_MAX:

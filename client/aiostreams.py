@@ -1,0 +1,301 @@
+"""What `AsyncClient` hands out: a reader, a writer and a walk.
+
+The life cycle is that of `drivers.checked`: after its end a stream raises
+`InvalidStateError`, but closing it again is harmless.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Generator
+from types import TracebackType
+from typing import Any
+
+from ..drivers.checked import check_bytes
+from ..drivers.contract import FileInfo
+from ..drivers.errors import InvalidStateError
+from .downloads import Reading, Walking
+from .uploads import Upload
+
+READ_ALL = -1
+
+
+class _Droppable:
+    """A stream that is given up when it is forgotten, as by a `break`."""
+
+    _loop: asyncio.AbstractEventLoop | None = None
+    _drop: Callable[[], None] | None = None
+
+    def _watch(self, drop: Callable[[], None]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._drop = drop
+
+    def __del__(self) -> None:
+        # Which thread collects garbage is chance; the sockets are the loop's.
+        if self._loop is not None and self._drop is not None:
+            try:
+                self._loop.call_soon_threadsafe(self._drop)
+            except RuntimeError:
+                pass  # the loop is closed, and with it the client
+
+
+class AsyncReader(_Droppable):
+    """A stream of an object's bytes.
+
+    Args:
+        path: the object, for errors.
+        make: starts the download.
+
+    Attributes:
+        identity: the object's identity, or None; known once it is open.
+    """
+
+    def __init__(self, path: str, make: Callable[[], Awaitable[Reading]]) -> None:
+        self._path = path
+        self._make = make
+        self._reading: Reading | None = None
+        self._rest = memoryview(b"")
+        self._closed = False
+        self.identity: str | None = None
+
+    async def open(self) -> AsyncReader:
+        """Open it; `async with` and `await` do.
+
+        Raises:
+            PathNotFoundError: no object there.
+        """
+        self._check_open()
+        if self._reading is None:
+            reading = await self._make()
+            self._watch(reading.close)
+            await reading.open()
+            self._reading = reading
+            self.identity = reading.identity
+        return self
+
+    async def read(self, size: int | None = READ_ALL) -> bytes:
+        """`size` bytes, fewer only at the end; without a size, all that is left."""
+        await self.open()
+        pieces: list[memoryview] = []
+        missing = size if size is not None and size >= 0 else None
+        while missing is None or missing > 0:
+            if not self._rest and not await self._fill():
+                break
+            taken = self._rest if missing is None else self._rest[:missing]
+            self._rest = self._rest[len(taken) :]
+            pieces.append(taken)
+            if missing is not None:
+                missing -= len(taken)
+        return bytes(pieces[0]) if len(pieces) == 1 else b"".join(pieces)
+
+    async def readinto(self, buffer: Any) -> int:
+        """Fill a buffer; returns how many bytes, fewer only at the end."""
+        await self.open()
+        view = memoryview(buffer).cast("B")
+        filled = 0
+        while filled < len(view):
+            if not self._rest and not await self._fill():
+                break
+            count = min(len(view) - filled, len(self._rest))
+            view[filled : filled + count] = self._rest[:count]
+            self._rest = self._rest[count:]
+            filled += count
+        return filled
+
+    async def close(self) -> None:
+        """End the download. Harmless when repeated."""
+        self._closed = True
+        self._rest = memoryview(b"")
+        if self._reading is not None:
+            self._reading.close()
+
+    async def _fill(self) -> bool:
+        assert self._reading is not None
+        piece = await self._reading.piece()
+        self._rest = memoryview(b"" if piece is None else piece)
+        return piece is not None
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise InvalidStateError("the reader is closed", path=self._path)
+
+    def __await__(self) -> Generator[Any, None, AsyncReader]:
+        return self.open().__await__()
+
+    async def __aenter__(self) -> AsyncReader:
+        return await self.open()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    def __aiter__(self) -> AsyncReader:
+        return self
+
+    async def __anext__(self) -> bytes:
+        """The next piece, of whatever size it came in."""
+        await self.open()
+        if not self._rest and not await self._fill():
+            raise StopAsyncIteration
+        piece, self._rest = bytes(self._rest), memoryview(b"")
+        return piece
+
+
+class AsyncWriter(_Droppable):
+    """An upload of one object; nothing is visible before `commit`.
+
+    An `async with` block that is left by an exception cancels it, one that ends
+    otherwise closes it.
+
+    Args:
+        path: the object to be, for errors.
+        make: starts the upload.
+    """
+
+    def __init__(self, path: str, make: Callable[[], Awaitable[Upload]]) -> None:
+        self._path = path
+        self._make = make
+        self._opened: Upload | None = None
+        self._state = "open"
+
+    @property
+    def size(self) -> int:
+        """Bytes accepted so far, earlier sessions included."""
+        return self._upload.size
+
+    @property
+    def durable(self) -> int:
+        """Bytes that survive the death of the worker."""
+        return self._upload.durable
+
+    @property
+    def upload_id(self) -> str:
+        """The upload's name; "" without the capability `resume`."""
+        return self._upload.upload_id
+
+    @property
+    def generation(self) -> int:
+        """How often the upload has been claimed, from 1."""
+        return self._upload.generation
+
+    async def open(self) -> AsyncWriter:
+        """Open it; `async with` and `await` do."""
+        if self._opened is None:
+            self._check_open("open")
+            upload = await self._make()
+            self._watch(upload.abandon)
+            await upload.open()
+            self._opened = upload
+        return self
+
+    async def write(self, data: bytes | bytearray | memoryview) -> int:
+        """Append bytes; returns how many, which is always all of them."""
+        self._check_open("write")
+        await self.open()
+        given = check_bytes(data)
+        await self._upload.write(given)
+        return len(given)
+
+    async def commit(self) -> None:
+        """Make the bytes the object's content, atomically."""
+        self._check_open("commit")
+        await self.open()
+        await self._upload.commit()
+        self._state = "committed"
+
+    async def cancel(self) -> None:
+        """Drop the upload; what was stored before it stays as it was."""
+        self._check_open("cancel")
+        self._state = "cancelled"
+        if self._opened is not None:
+            await self._opened.cancel()
+
+    async def close(self) -> None:
+        """End the writer; without a commit, keep the upload. Harmless when repeated."""
+        if self._state == "open":
+            self._state = "closed without a commit"
+            if self._opened is not None:
+                await self._opened.close()
+
+    @property
+    def _upload(self) -> Upload:
+        if self._opened is None:
+            raise InvalidStateError("the writer is not open yet", path=self._path)
+        return self._opened
+
+    def _check_open(self, what: str) -> None:
+        if self._state != "open":
+            raise InvalidStateError(
+                f"{what} on a writer that is {self._state}", path=self._path
+            )
+
+    def __await__(self) -> Generator[Any, None, AsyncWriter]:
+        return self.open().__await__()
+
+    async def __aenter__(self) -> AsyncWriter:
+        return await self.open()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is None or self._state != "open":
+            await self.close()
+        else:
+            await self.cancel()
+
+
+class AsyncWalk(_Droppable):
+    """All below a directory, as an asynchronous iterator."""
+
+    def __init__(self, walking: Walking) -> None:
+        self._walking = walking
+
+    async def open(self) -> AsyncWalk:
+        """Start it, to learn at once whether the directory exists.
+
+        Raises:
+            PathNotFoundError: no directory there.
+        """
+        self._watch(self._walking.stop)
+        await self._walking.open()
+        return self
+
+    def skip(self) -> None:
+        """Leave out what lies below the directory returned last."""
+        self._walking.skip()
+
+    async def close(self) -> None:
+        """End the walk. Harmless when repeated."""
+        self._walking.stop()
+
+    def __await__(self) -> Generator[Any, None, AsyncWalk]:
+        return self.open().__await__()
+
+    def __aiter__(self) -> AsyncWalk:
+        return self
+
+    async def __anext__(self) -> FileInfo:
+        if self._loop is None:
+            self._watch(self._walking.stop)
+        info = await self._walking.entry()
+        if info is None:
+            raise StopAsyncIteration
+        return info
+
+    async def __aenter__(self) -> AsyncWalk:
+        return await self.open()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
