@@ -15,11 +15,13 @@ from .errors import (
     StorageFullError,
     TooLargeError,
     UnavailableError,
+    UnsupportedMethodError,
 )
 
 BY_ERRNO: dict[int, type[StorageError]] = {
     errno.ENOENT: PathNotFoundError,
     errno.ENOTDIR: PathConflictError,
+    errno.ELOOP: PathConflictError,
     errno.EISDIR: PathConflictError,
     errno.ENOTEMPTY: PathConflictError,
     errno.ENAMETOOLONG: InvalidPathError,
@@ -36,7 +38,9 @@ BY_ERRNO: dict[int, type[StorageError]] = {
     errno.ECONNREFUSED: UnavailableError,
     errno.ECONNRESET: UnavailableError,
     errno.EPIPE: UnavailableError,
+    errno.EBUSY: UnavailableError,
     errno.ESTALE: UnavailableError,
+    errno.EOPNOTSUPP: UnsupportedMethodError,
     errno.EIO: StorageError,
 }
 
@@ -51,3 +55,23 @@ def from_os_error(error: OSError, path: str | None = None) -> StorageError:
     cls = BY_ERRNO.get(error.errno or 0, StorageError)
     name = errno.errorcode.get(error.errno or 0, type(error).__name__)
     return cls(f"{error.strerror or error} ({name})", path=path)
+
+
+class OSErrors:
+    """A `with` block out of which an `OSError` comes as a typed error.
+
+    Args:
+        path: the object or directory that the block is about.
+    """
+
+    __slots__ = ("_path",)
+
+    def __init__(self, path: str | None) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if isinstance(error, OSError):
+            raise from_os_error(error, self._path) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from .contract import FileInfo, Walk
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 
 class TreeWalk(Walk):
     """Walk in order of `walk_key`, depth first, over `list` and `stat`.
+
+    A driver that knows its directories better overrides `children`.
 
     Args:
         driver: the driver to walk.
@@ -29,8 +32,7 @@ class TreeWalk(Walk):
     ) -> None:
         self._driver = driver
         self._after = start_after or ""
-        # Each level holds what is left of one directory, in reverse order.
-        self._levels = [self._children(path)]
+        self._levels = [self.children(path)]
         self._descend: str | None = None
 
     def __next__(self) -> FileInfo:
@@ -38,17 +40,17 @@ class TreeWalk(Walk):
             if self._descend is not None:
                 directory, self._descend = self._descend, None
                 try:
-                    self._levels.append(self._children(directory))
+                    self._levels.append(self.children(directory))
                 except PathNotFoundError:
                     continue  # it vanished since it was listed
             if not self._levels:
                 raise StopIteration
-            if not self._levels[-1]:
+            info = next(self._levels[-1], None)
+            if info is None:
                 self._levels.pop()
                 continue
-            info = self._levels[-1].pop()
             key = walk_key(info.path, info.is_dir)
-            if info.is_dir and (key > self._after or self._after.startswith(key)):
+            if info.is_dir and self.wanted(info.path):
                 self._descend = info.path
             if key > self._after:
                 return info
@@ -60,12 +62,22 @@ class TreeWalk(Walk):
         self._levels.clear()
         self._descend = None
 
-    def _children(self, directory: str) -> list[FileInfo]:
+    def wanted(self, path: str) -> bool:
+        """Whether `path`, or anything below it, may come after `start_after`."""
+        key = walk_key(path, True)
+        return key > self._after or self._after.startswith(key)
+
+    def children(self, directory: str) -> Iterator[FileInfo]:
+        """The children of a directory in walk order; those not `wanted` may lack.
+
+        Raises:
+            PathNotFoundError: it is no directory; from the call, not the iterator.
+        """
         found = []
-        for path in self._driver.list(directory):
+        for path in filter(self.wanted, self._driver.list(directory)):
             try:
                 found.append(self._driver.stat(path))
             except PathNotFoundError:
                 continue  # it vanished between the listing and here
-        found.sort(key=lambda info: walk_key(info.path, info.is_dir), reverse=True)
-        return found
+        found.sort(key=lambda info: walk_key(info.path, info.is_dir))
+        return iter(found)
