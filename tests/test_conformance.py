@@ -70,7 +70,7 @@ def _requirement(requirement: Requirement) -> Any:
     return pytest.param(requirement, marks=marks, id=requirement.name)
 
 
-@pytest.fixture(scope="module", params=_cases())
+@pytest.fixture(scope="module", params=[*_cases()])
 def reached(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[str, Session]]:
@@ -83,7 +83,7 @@ def reached(
     assert ending is None, ending
 
 
-@pytest.mark.parametrize("requirement", map(_requirement, REQUIREMENTS))
+@pytest.mark.parametrize("requirement", [*map(_requirement, REQUIREMENTS)])
 def test_requirement(reached: tuple[str, Session], requirement: Requirement) -> None:
     name, session = reached
     result = session.check(requirement)

@@ -7,7 +7,7 @@
     assert report.ok
 
 The checks work below random directories of their own, which they remove again, so the
-store may hold other objects and have other users meanwhile. docs/conformance.md says
+store may hold other objects and have other users meanwhile. drivers/conformance.md says
 how to read a report and how to add a requirement.
 """
 

@@ -13,7 +13,7 @@ from storagebus.drivers.checked import Checked
 from storagebus.drivers.conformance import REQUIREMENTS, Tier, choose
 from storagebus.drivers.errors import PathNotFoundError, StorageError
 
-DOCS = Path(__file__).parents[3] / "docs" / "conformance.md"
+PAGE = Path(__file__).parents[3] / "drivers" / "conformance.md"
 
 
 def test_names_are_unique_and_dotted() -> None:
@@ -37,7 +37,7 @@ def test_needs_name_real_capabilities() -> None:
 
 
 def test_the_page_lists_every_requirement() -> None:
-    listed = re.findall(r"^- `([a-z]+\.[a-z0-9-]+)`: (.*)$", DOCS.read_text(), re.M)
+    listed = re.findall(r"^- `([a-z]+\.[a-z0-9-]+)`: (.*)$", PAGE.read_text(), re.M)
     assert dict(listed) == {one.name: one.sentence for one in REQUIREMENTS}
 
 
