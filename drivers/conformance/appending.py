@@ -182,14 +182,15 @@ def later_close_replaces_the_kept_upload(case: Case) -> None:
 
 
 @topic.requirement()
-def kept_uploads_are_invisible(case: Case) -> None:
-    """A kept upload shows in no list and no walk, and makes no directory."""
+def uploads_are_invisible(case: Case) -> None:
+    """An upload, kept or at work, shows in no list or walk and makes no directory."""
     stored = case.path("stored")
     case.put(stored)
     before = set(case.driver.list("/"))
     for name in ("kept", "stored"):
         case.keep(case.path(name), case.data())
     case.keep(case.path("directory", "kept"), case.data())
+    case.writer(case.path("at-work")).write(case.data())
     expect.equal(case.driver.list(case.top), [stored], f"list of {case.top}")
     walked = [info.path for info in case.driver.walk(case.top)]
     expect.equal(walked, [stored], f"walk of {case.top}")
@@ -198,7 +199,7 @@ def kept_uploads_are_invisible(case: Case) -> None:
     # Others may use the store too: only what goes away with our uploads was ours.
     ours = during - before - set(case.driver.list("/")) - {case.top}
     names = sorted(path for path in ours if not path.startswith(TOP_PREFIX))
-    expect.equal(names, [], "names that list('/') had only while uploads were kept")
+    expect.equal(names, [], "names that list('/') had only during the uploads")
 
 
 @topic.requirement()

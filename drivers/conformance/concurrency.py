@@ -155,23 +155,28 @@ def listing_while_changing(case: Case) -> None:
     for path in stays:
         case.put(path)
 
+    names = [(number, at) for number in range(12) for at in range(4)]
+    comes = {case.path("d", f"{number:02}-{at}") for number, at in names}
+    known = {*stays, *comes, *(path + "-moved" for path in comes)}
+
     def change(at: int) -> None:
         for number in range(12):
-            path = case.path("d", f"{number:02}-{at}", "object")
-            moved = case.path("d", f"{number:02}-{at}-moved")
-            case.driver.put_content(path, b"x")
-            case.driver.move(path, moved)
-            case.driver.delete(moved)
+            path = case.path("d", f"{number:02}-{at}")
+            case.driver.put_content(path + "/object", b"x")
+            case.driver.move(path + "/object", path + "-moved")
+            case.driver.delete(path + "-moved")
 
     def look() -> None:
         for _ in range(8):
             listed = case.driver.list(case.path("d"))
             expect.equal(listed, sorted(set(listed)), "order of the list")
-            kept = [path for path in listed if path.endswith("stays")]
-            expect.equal(kept, stays, "list of what stays")
             walked = [info.path for info in case.driver.walk(case.path("d"))]
-            kept = [path for path in walked if path.endswith("stays")]
-            expect.equal(kept, stays, "walk of what stays")
+            direct = [path for path in walked if not path.endswith("/object")]
+            for what, paths in (("list", listed), ("walk", direct)):
+                kept = [path for path in paths if path.endswith("stays")]
+                expect.equal(kept, stays, f"{what} of what stays")
+                strangers = sorted(set(paths) - known)
+                expect.equal(strangers, [], f"names in the {what} that nobody stored")
 
     case.together([partial(change, at) for at in range(4)] + [look, look])
     expect.equal(case.driver.list(case.path("d")), stays, "list at the end")

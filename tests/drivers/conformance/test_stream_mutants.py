@@ -328,7 +328,7 @@ class IgnoresIfMatch(Mutant):
 
 
 class ListsStaging(OtherWriter):
-    caught_by = "append.kept-uploads-are-invisible"
+    caught_by = "append.uploads-are-invisible"
     says = "upload.tmp"
 
     class kind(WrappedWriter):
@@ -357,6 +357,18 @@ class PutsInHalves(Mutant):
         with super().writer(path, append=True) as upload:
             upload.write(content[half:])
             upload.commit()
+
+
+class PutsThroughTemporaryNames(Mutant):
+    """As the registry's filesystem driver does: the name shows in lists and walks."""
+
+    caught_by = "concurrent.listing-while-changing"
+    says = "that nobody stored"
+
+    def put_content(self, path: str, content: Any) -> None:
+        super().put_content(f"{path}.tmp", content)
+        FOREVER.wait(0.001)
+        super().move(f"{path}.tmp", path)
 
 
 class SharesOneBuffer(OtherWriter):
