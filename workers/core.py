@@ -170,9 +170,7 @@ class WorkerCore:
             return
         self.outbox.append(Note(f"draining, for {grace_s:g} s at most"))
         for link in self.links:
-            if not link.is_open:
-                link.closed = True
-            elif not link.fenced:
+            if link.is_open and not link.fenced:
                 self._send(link, Message(Type.DRAIN))
         self._settle(now)
 
@@ -220,6 +218,8 @@ class WorkerCore:
                 broker = event.welcome.broker
                 self.outbox.append(Note(f"joined broker {broker!r}"))
                 self._share_out()
+                if self._drain.begun:
+                    self._send(link, Message(Type.DRAIN))
             elif isinstance(event, Lost):
                 self.outbox.append(Note(f"left a broker: {event.error}", serious=True))
                 self._lost(link, now)
@@ -371,13 +371,14 @@ class WorkerCore:
                 stream.fail(ending, now)
         final = self._drain.is_final(now)
         for link in self.links:
-            if not link.is_open:
-                continue
-            fenced = link.fenced or self._drain.is_unanswered(now)
-            if final or (fenced and not link.streams):
-                self._send(link, Message(Type.DRAINED))
-                self._say_goodbye(link, "drained")
-        if final or not (self._orphans or any(link.is_open for link in self.links)):
+            if link.is_open:
+                fenced = link.fenced or self._drain.is_unanswered(now)
+                if final or (fenced and not link.streams):
+                    self._send(link, Message(Type.DRAINED))
+                    self._say_goodbye(link, "drained")
+            elif not link.is_greeting or self._drain.is_unwelcome(now):
+                link.closed = True
+        if final or not (self._orphans or any(not link.closed for link in self.links)):
             self._stop(Exit.STOPPED, "drained")
 
     def _say_goodbye(self, link: Link, why: str) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+WELCOME_S = 1.0
+"""How long a broker that was just greeted may take to welcome the worker: it may have
+sent work right behind its WELCOME."""
 FENCE_S = 5.0
 """How long a broker may take to say that no OPEN follows."""
 FINAL_S = 2.0
@@ -17,9 +20,11 @@ class Drain:
 
     def __init__(self) -> None:
         self.begun = False
+        self._welcome_at = 0.0
         self._fence_at = 0.0
         self._grace_at = 0.0
-        self._over_time = False
+        self._seen = 0.0
+        self._told = False
 
     def begin(self, grace_s: float, now: float) -> bool:
         """Begin; False when it had begun before."""
@@ -28,17 +33,24 @@ class Drain:
         self.begun = True
         self._grace_at = now + max(0.0, grace_s)
         self._fence_at = min(now + FENCE_S, self._grace_at)
+        self._welcome_at = min(now + WELCOME_S, self._fence_at)
+        self._seen = now
         return True
 
+    def is_unwelcome(self, now: float) -> bool:
+        """Whether a broker that has not answered a greeting is left alone."""
+        return now >= self._welcome_at
+
     def is_unanswered(self, now: float) -> bool:
-        """Whether a broker that has not answered need not be waited for."""
+        """Whether a broker that has not answered DRAIN need not be waited for."""
         return now >= self._fence_at
 
     def is_over_time(self, now: float) -> bool:
         """Whether the grace is over; said once."""
-        if self._over_time or now < self._grace_at:
+        self._seen = now
+        if self._told or now < self._grace_at:
             return False
-        self._over_time = True
+        self._told = True
         return True
 
     def is_final(self, now: float) -> bool:
@@ -46,8 +58,9 @@ class Drain:
         return now >= self._grace_at + FINAL_S
 
     def next_deadline(self) -> float | None:
-        """When one of these changes; None without a drain."""
+        """When one of these changes next; None without a drain."""
         if not self.begun:
             return None
-        moments = (self._fence_at, self._grace_at, self._grace_at + FINAL_S)
-        return moments[-1] if self._over_time else min(moments)
+        final = self._grace_at + FINAL_S
+        moments = (self._welcome_at, self._fence_at, self._grace_at, final)
+        return next((moment for moment in moments if moment > self._seen), final)

@@ -39,6 +39,11 @@ class Link:
         return self.session.state is State.OPEN
 
     @property
+    def is_greeting(self) -> bool:
+        """Whether a WELCOME may be under way, and work behind it."""
+        return self.session.state is State.GREETING
+
+    @property
     def chunk_bytes_max(self) -> int:
         """Largest payload that both sides take."""
         welcome = self.session.welcome

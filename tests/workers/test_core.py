@@ -11,6 +11,7 @@ from storagebus.broker.messages import (
     Operation,
     Reason,
     Update,
+    Welcome,
     error_of,
     pack,
     parse,
@@ -22,8 +23,10 @@ from storagebus.drivers.errors import (
     ProtocolError,
     UnavailableError,
 )
-from storagebus.workers.drain import FENCE_S, FINAL_S
+from storagebus.workers.drain import FENCE_S, FINAL_S, WELCOME_S
 from storagebus.workers.exits import Exit
+
+WELCOME = pack(Welcome("broker", 1, 1 << 20, 1000, 100))
 
 
 def kinds(messages):
@@ -278,9 +281,26 @@ def test_a_broker_that_does_not_answer_is_not_waited_for(bench):
 
 def test_without_a_session_a_drain_is_quick(make_bench):
     bench = make_bench()
-    bench.core.connected(0, bench.now)
     bench.core.drain(30.0, bench.now)
     bench.look()
+    assert bench.stopped.code == 0
+
+
+def test_a_drain_waits_for_a_welcome_that_may_be_under_way(make_bench):
+    bench = make_bench(links=2)
+    bench.core.connected(0, bench.now)
+    bench.core.connected(1, bench.now)
+    bench.core.drain(30.0, bench.now)
+    bench.look()
+    bench.take()
+    bench.give(Message(Type.WELCOME, epoch=3, fields=WELCOME))
+    bench.open(Operation.STAT)
+    assert kinds(bench.take()) == [Type.DRAIN]
+    bench.give(Message(Type.DRAIN))
+    bench.run()
+    assert kinds(bench.take()) == [Type.RESULT, Type.DRAINED, Type.GOAWAY]
+    assert bench.stopped is None
+    bench.tick(WELCOME_S + 0.01)
     assert bench.stopped.code == 0
 
 

@@ -1,141 +1,479 @@
-"""Starting, signalling and reaping one process, by its pidfd."""
+"""Real worker processes at a raw ROUTER: the protocol as a stranger's broker has it."""
 
-import errno
+import json
 import os
+import random
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
 from pathlib import Path
-from typing import Any
 
+import msgpack
+import psutil
 import pytest
+import zmq
 
-from storagebus.workers.children import Ending
-from storagebus.workers.process import Process
+from storagebus.broker.dealer import set_options
+from storagebus.broker.messages import (
+    Farewell,
+    Hello,
+    Load,
+    Open,
+    Operation,
+    Reason,
+    Result,
+    Vouched,
+    Welcome,
+    error_of,
+    pack,
+    parse,
+)
+from storagebus.broker.wire import Flag, Message, Type, decode, encode
+from storagebus.drivers.errors import PathNotFoundError, UnavailableError
 
-ENV = dict(os.environ)
+ACME = Path(__file__).parent / "acme.py"
+PATIENCE_S = 10
+
+
+class RawBroker:
+    """A workers' door without a broker behind it."""
+
+    def __init__(self, directory, name="door"):
+        self.endpoint = f"ipc://{directory}/{name}"
+        self._bind()
+        self.peer = b""
+        self.epoch = 0
+        self.stream = 0
+
+    def _bind(self):
+        self._context = zmq.Context()
+        self._socket = self._context.socket(zmq.ROUTER)
+        set_options(self._socket)
+        self._socket.bind(self.endpoint)
+
+    def restart(self):
+        """End, and come back with nothing remembered."""
+        self.close()  # waits until the old door's file is gone
+        self._bind()
+
+    def receive(self, timeout_s=PATIENCE_S):
+        """The next message of the worker, or None."""
+        if not self._socket.poll(int(timeout_s * 1000)):
+            return None
+        self.peer, *frames = self._socket.recv_multipart()
+        return decode(frames, from_broker=False)
+
+    def expect(self, *kinds):
+        """The next message, which must be of these types; numbers are let pass."""
+        while (message := self.receive()) is not None and message.type is Type.UPDATE:
+            pass
+        assert message is not None, f"nothing came, {kinds} were due"
+        assert message.type in kinds, message
+        return message
+
+    def send(self, kind, stream=0, **header):
+        message = Message(kind, stream, epoch=self.epoch, **header)
+        self._socket.send_multipart([self.peer, *encode(message)])
+
+    def welcome(self):
+        """Take the greeting of a worker and answer it."""
+        hello = parse(Hello, self.expect(Type.HELLO).fields)
+        self.epoch += 1000
+        fields = pack(Welcome("raw", 1, 1 << 20, 1000, 100))
+        self.send(Type.WELCOME, fields=fields)
+        self.stream = 0
+        # Its PONG proves that the worker has taken the WELCOME.
+        self.send(Type.PING, offset=4)
+        self.expect(Type.PONG)
+        return hello
+
+    def open(self, operation, path="/", limit=0, payload=b"", **arguments):
+        self.stream += 1
+        self.send(
+            Type.OPEN,
+            self.stream,
+            code=int(operation),
+            limit=limit,
+            payload=payload,
+            fields=pack(Open("default", path, **arguments)),
+            vouched=pack(Vouched("client#1")),
+        )
+        return self.stream
+
+    def call(self, operation, path="/", **arguments):
+        """A call and its answer."""
+        stream = self.open(operation, path, **arguments)
+        message = self.expect(Type.RESULT, Type.ERROR)
+        assert message.stream == stream
+        if message.type is Type.ERROR:
+            raise error_of(message)
+        return parse(Result, message.fields)
+
+    def read(self, operation, path="/", window=1 << 20, **arguments):
+        """A download's payloads; grants when asked."""
+        stream = self.open(operation, path, limit=window, **arguments)
+        payloads, total = [], 0
+        while True:
+            message = self.expect(Type.ACCEPT, Type.DATA, Type.RESULT, Type.ERROR)
+            assert message.stream == stream
+            if message.type is Type.ERROR:
+                raise error_of(message)
+            if message.payload:
+                assert message.offset == total
+                payloads.append(bytes(message.payload))
+                total += len(message.payload)
+            if message.type is Type.RESULT:
+                return payloads
+            if message.flags & Flag.WANT:
+                self.send(Type.CREDIT, stream, offset=total, limit=total + window)
+
+    def write(self, path, content, end=Type.COMMIT, chunk=262_144):
+        """An upload, within its credit; returns the terminal message."""
+        stream = self.open(Operation.WRITE, path)
+        limit = self.expect(Type.ACCEPT).limit
+        sent = 0
+        while sent < len(content):
+            piece = content[sent : min(sent + chunk, limit)]
+            if piece:
+                want = int(Flag.WANT) if sent + len(piece) >= limit else 0
+                self.send(Type.DATA, stream, offset=sent, payload=piece, flags=want)
+                sent += len(piece)
+            else:
+                limit = max(limit, self.expect(Type.CREDIT).limit)
+        self.send(end, stream, offset=sent)
+        while (message := self.receive()).type is Type.CREDIT:
+            pass
+        return message
+
+    def close(self):
+        self._socket.close(0)
+        self._context.term()
 
 
 @pytest.fixture
-def pipe() -> Iterator[tuple[int, int]]:
-    """A pipe of which the test closes the writing end."""
-    ends = os.pipe()
-    yield ends
-    os.close(ends[0])
+def broker(tmp_path):
+    made = RawBroker(tmp_path)
+    yield made
+    made.close()
 
 
-def run(script: str, **given: Any) -> Process:
-    return Process(["/bin/sh", "-c", script], ENV, **given)
+@pytest.fixture
+def brokers(tmp_path):
+    made = [RawBroker(tmp_path, name) for name in ("one", "two")]
+    yield made
+    for broker in made:
+        broker.close()
 
 
-def end(process: Process) -> Ending:
-    assert process.wait(10)
-    return process.reap()
+@pytest.fixture
+def start():
+    """Start acme (or a program) as a parent would; all of them end with the test."""
+    processes = []
+
+    def start(parameters, endpoint, program=None, pass_fds=(), group=True, **variables):
+        environment = {
+            **os.environ,
+            "STORAGEBUS_WORKER_ENDPOINT": endpoint,
+            "STORAGEBUS_WORKER_SERVICE": "default",
+            "PYTHONWARNINGS": "error",
+            **variables,
+        }
+        process = subprocess.Popen(
+            [*(program or [sys.executable, str(ACME)]), json.dumps(parameters)],
+            env={name: value for name, value in environment.items() if value},
+            stdin=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            pass_fds=pass_fds,
+            process_group=0 if group else None,
+        )
+        processes.append(process)
+        return process
+
+    yield start
+    for process in processes:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
 
 
-def test_it_tells_exit_codes_from_signals() -> None:
-    assert end(run("exit 7")) == Ending(code=7)
-    assert end(run("kill -SEGV $$")) == Ending(signal=signal.SIGSEGV)
+def ended(process):
+    """Exit code and stderr of a process that is to end by itself."""
+    stderr = process.communicate(timeout=PATIENCE_S)[1]
+    return process.returncode, stderr
 
 
-def test_it_leads_a_session_of_its_own() -> None:
-    process = run("sleep 60")
-    assert os.getsid(process.pid) == process.pid
-    assert os.getpgid(process.pid) == process.pid
-    assert not process.wait(0)
-    process.send(signal.SIGTERM)
-    assert end(process) == Ending(signal=signal.SIGTERM)
+def test_everything_once(broker, start):
+    rng = random.Random(7)
+    content = rng.randbytes(6_000_011)
+    process = start({"word": "hello"}, broker.endpoint, STORAGEBUS_WORKER_SLOTS="3")
+    hello = broker.welcome()
+    assert (hello.service, hello.driver, hello.pid) == ("default", "acme", process.pid)
+    assert (hello.slots, hello.streams, hello.api_version) == (3, 256, "1.0")
+    assert hello.capabilities["shared"] is False
+    assert broker.call(Operation.STAT, "/word").info().size == 5
+    assert broker.read(Operation.READ, "/word") == [b"hello"]
+    end = broker.write("/big", content)
+    assert end.type is Type.RESULT
+    assert parse(Result, end.fields).size == len(content)
+    assert b"".join(broker.read(Operation.READ, "/big")) == content
+    assert b"".join(broker.read(Operation.READ, "/big", 16_384)) == content
+    part = broker.read(Operation.READ, "/big", start=1_000_003, length=2_000_001)
+    assert b"".join(part) == content[1_000_003:3_000_004]
+    broker.call(Operation.PUT, "/small", payload=content[:1000])
+    assert broker.read(Operation.READ, "/small") == [content[:1000]]
+    (page,) = broker.read(Operation.LIST, "/")
+    assert msgpack.unpackb(page) == ["/big", "/small", "/word"]
+    (page,) = broker.read(Operation.WALK, "/")
+    assert [entry[0] for entry in msgpack.unpackb(page)] == ["/big", "/small", "/word"]
+    broker.call(Operation.MOVE, "/small", destination="/moved")
+    broker.call(Operation.DELETE, "/moved")
+    with pytest.raises(PathNotFoundError):
+        broker.read(Operation.READ, "/moved")
+    assert broker.write("/never", b"x", Type.CANCEL).type is Type.ERROR
+    broker.send(Type.PING, offset=99)
+    assert broker.expect(Type.PONG).offset == 99
 
 
-def test_reaping_is_repeatable_and_signals_afterwards_reach_nobody() -> None:
-    process = run("exit 3")
-    first = end(process)
-    assert process.reap() is first
-    assert process.is_over()
-    process.send(signal.SIGKILL)
-    process.send_group(signal.SIGKILL)
+def test_a_driver_that_never_blocks_is_called_inline(broker, start):
+    content = random.Random(8).randbytes(3_000_000)
+    process = start({"nonblocking": True}, broker.endpoint)
+    broker.welcome()
+    assert broker.write("/big", content).type is Type.RESULT
+    assert b"".join(broker.read(Operation.READ, "/big")) == content
+    assert broker.call(Operation.STAT, "/big").info().size == len(content)
+    tasks = Path(f"/proc/{process.pid}/task").glob("*/comm")
+    assert "storagebus-driv" not in {task.read_text().strip() for task in tasks}
+    broker.send(Type.DRAIN)
+    broker.expect(Type.DRAINED)
+    broker.expect(Type.GOAWAY)
+    assert ended(process)[0] == 0
 
 
-def test_grandchildren_die_when_their_leader_has_ended(pipe: tuple[int, int]) -> None:
-    reading, writing = pipe
-    process = run("sleep 60 & exit 0", stdout=writing)
-    os.close(writing)
-    assert end(process) == Ending(code=0)
-    assert os.read(reading, 1) == b""  # the sleeper held it
+def test_calls_run_beside_each_other_and_beside_the_protocol(broker, start):
+    start({}, broker.endpoint)
+    broker.welcome()
+    began = time.monotonic()
+    for _ in range(8):
+        broker.open(Operation.STAT, "/sleep/0.5")
+    broker.send(Type.PING, offset=1)
+    load = parse(Load, broker.expect(Type.PONG).fields)
+    assert load.calls == 8
+    assert time.monotonic() - began < 0.4
+    for _ in range(8):
+        broker.expect(Type.RESULT)
+    assert time.monotonic() - began < 2
 
 
-def test_a_group_can_be_killed_as_a_whole(pipe: tuple[int, int]) -> None:
-    reading, writing = pipe
-    process = run("sleep 60 & echo up; wait", stdout=writing)
-    os.close(writing)
-    assert os.read(reading, 10) == b"up\n"
-    process.send_group(signal.SIGKILL)
-    assert end(process) == Ending(signal=signal.SIGKILL)
-    assert os.read(reading, 1) == b""
+def test_sigterm_drains(broker, start, tmp_path):
+    note = tmp_path / "note"
+    process = start({"note": str(note)}, broker.endpoint)
+    broker.welcome()
+    upload = broker.open(Operation.WRITE, "/a")
+    broker.expect(Type.ACCEPT)
+    process.send_signal(signal.SIGTERM)
+    broker.expect(Type.DRAIN)
+    broker.send(Type.DRAIN)
+    broker.send(Type.DATA, upload, payload=b"last bytes")
+    broker.send(Type.COMMIT, upload, offset=10)
+    assert broker.expect(Type.RESULT).stream == upload
+    broker.expect(Type.DRAINED)
+    assert broker.expect(Type.GOAWAY).code == Reason.SHUTDOWN
+    assert ended(process)[0] == 0
+    assert note.read_text() == "committed /a 10\n"
 
 
-def test_an_older_kernel_has_the_group_killed_by_its_number(
-    pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    real = signal.pidfd_send_signal
-
-    def without_flags(fd: int, number: int, info: None = None, flags: int = 0) -> None:
-        if flags:
-            raise OSError(errno.EINVAL, "no flags here")
-        real(fd, number)
-
-    monkeypatch.setattr(signal, "pidfd_send_signal", without_flags)
-    reading, writing = pipe
-    process = run("sleep 60 & exit 0", stdout=writing)
-    os.close(writing)
-    assert end(process) == Ending(code=0)
-    assert os.read(reading, 1) == b""
-
-
-def test_an_exit_status_that_somebody_else_took_is_said_to_be_unknown(
-    pipe: tuple[int, int],
-) -> None:
-    reading, writing = pipe
-    process = run("sleep 60 & exit 5", stdout=writing)
-    os.close(writing)
-    os.waitpid(process.pid, 0)  # what a host's SIGCHLD handler may do
-    ending = end(process)
-    assert ending.code is None
-    assert "taken by something else" in ending.describe()
-    assert os.read(reading, 1) == b""  # and the group is gone all the same
-
-
-def test_a_host_that_ignores_sigchld_still_learns_of_the_end() -> None:
-    script = (
-        "import signal, os; signal.signal(signal.SIGCHLD, signal.SIG_IGN)\n"
-        "from storagebus.workers.process import Process\n"
-        "process = Process(['/bin/sh', '-c', 'exit 5'], {})\n"
-        "assert process.wait(10)\n"
-        "print(process.reap().describe())\n"
+def test_what_is_left_after_the_grace_is_detached(broker, start, tmp_path):
+    note = tmp_path / "note"
+    process = start(
+        {"note": str(note)}, broker.endpoint, STORAGEBUS_WORKER_GRACE_S="0.3"
     )
-    told = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    broker.welcome()
+    upload = broker.open(Operation.WRITE, "/a")
+    broker.expect(Type.ACCEPT)
+    broker.send(Type.DATA, upload, payload=b"half")
+    process.send_signal(signal.SIGTERM)
+    broker.expect(Type.DRAIN)
+    broker.send(Type.DRAIN)
+    error = error_of(broker.expect(Type.ERROR))
+    assert isinstance(error, UnavailableError)
+    assert error.durable == 0
+    broker.expect(Type.DRAINED)
+    broker.expect(Type.GOAWAY)
+    assert ended(process)[0] == 0
+    assert note.read_text() == "closed /a 4\n"
+
+
+@pytest.mark.parametrize("signals", [["SIGINT"], ["SIGTERM", "SIGTERM"]])
+def test_ending_at_once(broker, start, signals):
+    process = start({}, broker.endpoint)
+    broker.welcome()
+    broker.open(Operation.STAT, "/sleep/60")
+    *first, last = (signal.Signals[name] for name in signals)
+    for number in first:
+        process.send_signal(number)
+        broker.expect(Type.DRAIN)
+    began = time.monotonic()
+    process.send_signal(last)
+    assert broker.expect(Type.GOAWAY).code == Reason.SHUTDOWN
+    assert ended(process)[0] == 0
+    assert time.monotonic() - began < 3
+
+
+def test_a_driver_that_ends_the_process_ends_the_process(broker, start):
+    process = start({}, broker.endpoint)
+    broker.welcome()
+    broker.open(Operation.STAT, "/exit")
+    assert ended(process)[0] == 3
+    process = start({}, broker.endpoint)
+    broker.welcome()
+    broker.open(Operation.STAT, "/die")
+    assert ended(process)[0] == 4
+
+
+def test_refused_by_the_broker(broker, start):
+    process = start({}, broker.endpoint)
+    broker.expect(Type.HELLO)
+    fields = pack(Farewell("wrong cookie"))
+    broker.send(Type.GOAWAY, code=Reason.REFUSED, fields=fields)
+    code, stderr = ended(process)
+    assert code == 69
+    assert stderr.splitlines()[-1] == "acme.py: access denied: wrong cookie"
+
+
+def test_a_new_broker_is_greeted_when_it_comes(broker, start):
+    start({"word": "again"}, broker.endpoint)
+    broker.welcome()
+    broker.restart()
+    broker.welcome()
+    assert broker.read(Operation.READ, "/word") == [b"again"]
+    broker.send(Type.GOAWAY, code=Reason.UNKNOWN_PEER)
+    broker.welcome()
+    assert broker.call(Operation.STAT, "/word").info().size == 5
+
+
+def test_two_brokers_share_one_worker(brokers, start):
+    endpoints = ",".join(broker.endpoint for broker in brokers)
+    process = start({"word": "both"}, endpoints)
+    hellos = [broker.welcome() for broker in brokers]
+    assert hellos[0].boot == hellos[1].boot
+    for broker in brokers:
+        stream = broker.open(Operation.READ, "/word", limit=100)
+        message = broker.expect(Type.RESULT)
+        assert (message.stream, message.payload) == (stream, b"both")
+    process.send_signal(signal.SIGTERM)
+    for broker in brokers:
+        broker.expect(Type.DRAIN)
+        broker.send(Type.DRAIN)
+        broker.expect(Type.DRAINED)
+    assert ended(process)[0] == 0
+
+
+# -- the spawn contract -----------------------------------------------------------
+
+
+def pipe_with(line):
+    """The read end that a child inherits, and the write end, its parent's life."""
+    ours = os.pipe()
+    os.write(ours[1], line)
+    return ours
+
+
+def test_secrets_come_on_the_descriptor_and_the_cookie_is_for_the_broker(broker, start):
+    line = json.dumps({"secrets": {"w": "sesame"}, "new": 1}).encode() + b"\n"
+    fd, life = pipe_with(line)
+    process = start(
+        {"word": {"$secret": "w"}},
+        broker.endpoint,
+        pass_fds=[fd],
+        STORAGEBUS_WORKER_FD=str(fd),
+        STORAGEBUS_WORKER_COOKIE="crumbs",
+        STORAGEBUS_WORKER_NAME="number one",
     )
-    assert "taken by something else" in told.stdout
+    os.close(fd)
+    hello = broker.welcome()
+    assert (hello.cookie, hello.name) == ("crumbs", "number one")
+    assert broker.read(Operation.READ, "/word") == [b"sesame"]
+    command = Path(f"/proc/{process.pid}/cmdline").read_text()
+    environment = Path(f"/proc/{process.pid}/environ").read_text()
+    assert "sesame" not in command + environment
+    seen = broker.call(Operation.STAT, "/environment").path
+    assert "STORAGEBUS_WORKER_SERVICE" in seen
+    assert "STORAGEBUS_WORKER_COOKIE" not in seen
+    os.close(life)
 
 
-def test_it_inherits_only_what_it_is_passed(pipe: tuple[int, int]) -> None:
-    reading, writing = pipe
-    secret, other = os.pipe()
-    os.set_inheritable(secret, True)  # somebody else's carelessness
-    process = run("ls /proc/self/fd", stdout=writing, pass_fds=[other])
-    os.close(writing)
-    end(process)
-    listed = os.read(reading, 1_000).decode().split()
-    os.close(secret)
-    os.close(other)
-    assert str(other) in listed
-    assert str(secret) not in listed
+def test_without_its_parent_a_worker_ends_and_takes_its_children_along(broker, start):
+    fd, life = pipe_with(b"{}\n")
+    process = start(
+        {"grandchild": True},
+        broker.endpoint,
+        pass_fds=[fd],
+        STORAGEBUS_WORKER_FD=str(fd),
+    )
+    os.close(fd)
+    broker.welcome()
+    (pid,) = map(int, broker.read(Operation.READ, "/grandchild"))
+    broker.open(Operation.STAT, "/sleep/60")
+    began = time.monotonic()
+    os.close(life)
+    broker.expect(Type.GOAWAY)
+    assert ended(process)[0] == -signal.SIGKILL
+    while psutil.pid_exists(pid) and psutil.Process(pid).status() != "zombie":
+        assert time.monotonic() - began < 5
+        time.sleep(0.01)
 
 
-@pytest.mark.parametrize("name", ["there-is-no-such-program", "plain-file"])
-def test_a_program_that_cannot_run_is_an_error(tmp_path: Path, name: str) -> None:
-    (tmp_path / "plain-file").write_text("not a program")
-    with pytest.raises(OSError):
-        Process([str(tmp_path / name)], ENV)
+def test_a_worker_that_leads_no_group_says_that_its_parent_is_gone(broker, start):
+    fd, life = pipe_with(b"{}\n")
+    process = start(
+        {},
+        broker.endpoint,
+        pass_fds=[fd],
+        group=False,
+        STORAGEBUS_WORKER_FD=str(fd),
+    )
+    os.close(fd)
+    broker.welcome()
+    os.close(life)
+    assert ended(process)[0] == 75
+
+
+def run_by_hand(*arguments, **variables):
+    return subprocess.run(
+        [sys.executable, str(ACME), *arguments],
+        env={**os.environ, **variables},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
+
+
+def test_run_by_hand_it_explains_itself():
+    for arguments in ([], ["-"], ['{"word": "x"}']):
+        done = run_by_hand(*arguments)
+        assert done.returncode == 64
+        assert "storagebus up --driver" in done.stderr
+        assert "STORAGEBUS_WORKER_ENDPOINT" in done.stderr
+        assert done.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("argument", "variables", "code", "says"),
+    [
+        ("{", {}, 65, "JSON map"),
+        ("[1]", {}, 65, "JSON map"),
+        ('{"word": {"$secret": "w"}}', {}, 65, "no secret 'w'"),
+        ("{}", {"STORAGEBUS_WORKER_SLOTS": "many"}, 64, "STORAGEBUS_WORKER_SLOTS"),
+        ("{}", {"STORAGEBUS_WORKER_FD": "77"}, 64, "STORAGEBUS_WORKER_FD"),
+        ("{}", {"STORAGEBUS_WORKER_ENDPOINT": "http://x"}, 64, "use ipc:///path"),
+    ],
+)
+def test_a_wrong_start_says_what_is_wrong(argument, variables, code, says):
+    endpoint = {"STORAGEBUS_WORKER_ENDPOINT": "ipc:///nowhere/at/all"}
+    done = run_by_hand(argument, **{**endpoint, **variables})
+    assert done.returncode == code
+    assert says in done.stderr
+    assert len(done.stderr.splitlines()) == 1
