@@ -81,7 +81,7 @@ def drain(target: Target, worker: str) -> None:
 
     \b
     Examples:
-      storagebus drain w7
+      storagebus drain 4711-b7d54ca8
     """
     with closing(open_client(target)) as client:
         client.drain(worker)

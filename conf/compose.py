@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import sys
@@ -24,10 +25,17 @@ _HOPELESS_CODES = HOPELESS_CODES | {exits.USAGE, exits.INVALID, exits.DENIED}
 """Exit codes of `storagebus worker` after which a restart is of no use."""
 
 
+def worker_pool(service: str) -> str:
+    """Name of the pool of a service's processes."""
+    return f"worker {service}"
+
+
 def program(*args: str) -> tuple[str, ...]:
-    """The command line of one of our own processes."""
+    """The command line of one of our own processes, which logs as this one does."""
+    level = logging.getLevelName(logging.getLogger().level).lower()
     # -P: a file in the current directory must not stand in for a module.
-    return (sys.executable, "-P", "-m", "storagebus.conf", *args)
+    command = (sys.executable, "-P", "-m", "storagebus.conf", *args)
+    return (*command, "--log-level", level)
 
 
 def broker_settings(
@@ -80,6 +88,7 @@ def broker_spec(
         grace_s=grace_s,
         surge=False,
         wave=BROKER_WAVE,
+        hopeless_codes=_HOPELESS_CODES,
     )
 
 
@@ -107,7 +116,7 @@ def worker_spec(
         service.parameters,
         endpoints=configuration.broker.workers,
         service=service.name,
-        name=f"worker {service.name}",
+        name=worker_pool(service.name),
         executable=known.executable or sys.executable,
         public=known.public,
         instances=service.workers,

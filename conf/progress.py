@@ -113,9 +113,7 @@ def summary_line(verb: str, done: Summary, seconds: float) -> str:
     """What a transfer has done, for people."""
     rate = size_text(done.size / seconds) if seconds > 0 else "-"
     files = "1 file" if done.files == 1 else f"{done.files} files"
-    parts = [
-        f"{verb} {files}, {size_text(done.size)} in {seconds:.1f} s ({rate}/s)"
-    ]
+    parts = [f"{verb} {files}, {size_text(done.size)} in {seconds:.1f} s ({rate}/s)"]
     for count, what in (
         (done.skipped, "skipped"),
         (done.failed, "failed"),

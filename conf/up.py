@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import shutil
 import signal
@@ -10,9 +9,8 @@ import socket
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
@@ -20,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..drivers.errors import InvalidParameterError, StorageError, UnavailableError
-from .bus import ASK_S, missing_workers
+from ..drivers.errors import InvalidParameterError
+from .bus import ASK_S
 from .load import load
 from .logs import log_option
 from .options import Target, json_option, open_client
@@ -31,16 +29,12 @@ from .processes import config_option
 from .schema import Configuration
 
 if TYPE_CHECKING:
-    from ..client import Client
-    from ..workers.children import Notice
     from ..workers.manager import Manager
     from .check import Options
 
 SERVICE = "default"
 DATA_DIRECTORY = "storagebus-data"
 DATA_WORKERS = 2
-START_S = 15.0
-"""Seconds that the broker has to open its doors."""
 GRACE_S = 10.0
 """Seconds that workers have to finish their work when all is to end."""
 RUNTIME_BYTES_MAX = 60
@@ -49,8 +43,6 @@ LOOK_S = 0.05
 """How often the broker is asked for workers while some of them are starting."""
 WAIT_S = 0.5
 """How often the loop looks around when nothing is starting."""
-
-log = logging.getLogger("storagebus.up")
 
 
 @click.command()
@@ -215,114 +207,44 @@ def _run(configuration: Configuration, stopping: _Stopping, *, as_json: bool) ->
     """Start everything, say when it is ready, and end it.
 
     Raises:
-        UnavailableError: a pool of processes was given up; says why.
+        StorageError: processes of a pool die again and again; says why.
     """
     from ..workers.manager import Manager
-    from .compose import BROKER_POOL, broker_spec, worker_spec
+    from .attendance import Attendance
+    from .compose import broker_spec, worker_spec
 
-    endpoint = ",".join(configuration.broker.clients)
     workers = [
         worker_spec(configuration, service, os.environ, grace_s=GRACE_S)
         for service in configuration.services.values()
     ]
-    manager = Manager(
-        [broker_spec(configuration, os.environ, grace_s=GRACE_S)], _log_notice
-    )
-    stopping.manager = manager
-    try:
-        manager.start()
-        # Workers would find their way to a broker that comes later, but not as soon.
-        _wait_for_broker(manager, BROKER_POOL, stopping.event)
-        for spec in workers:
-            manager.add(spec)
-        target = Target(configuration.broker.clients, SERVICE, ASK_S)
-        with closing(open_client(target)) as client:
-            attendance = _Attendance(manager, client, configuration)
-            while not stopping.event.wait(attendance.look()):
-                if attendance.complete_first_time():
-                    _announce(configuration, endpoint, as_json=as_json)
-    finally:
-        manager.stop()
-
-
-def _wait_for_broker(manager: Manager, pool: str, stop: threading.Event) -> None:
-    deadline = time.monotonic() + START_S
-    while not stop.is_set():
-        left_s = deadline - time.monotonic()
+    target = Target(configuration.broker.clients, SERVICE, ASK_S)
+    with closing(open_client(target)) as client:
+        attendance = Attendance(client, configuration)
+        manager = Manager(
+            [broker_spec(configuration, os.environ, grace_s=GRACE_S)],
+            attendance.on_change,
+        )
+        stopping.manager = manager
         try:
-            manager.wait_ready(min(LOOK_S, max(0.0, left_s)), pool)
-        except UnavailableError:
-            raise
-        except StorageError:
-            if left_s <= 0:
-                raise
-        else:
-            return
+            manager.start()
+            # Workers would find a broker that comes later, but not as soon.
+            while not attendance.broker_is_ready(manager):
+                if stopping.event.wait(LOOK_S):
+                    return
+            for spec in workers:
+                manager.add(spec)
+            announced = False
+            while not stopping.event.wait(LOOK_S if attendance.waits else WAIT_S):
+                attendance.look(manager)
+                if attendance.complete and not announced:
+                    announced = True
+                    _announce(configuration, as_json=as_json)
+        finally:
+            manager.stop()
 
 
-class _Attendance:
-    """Who of the workers is there: the broker knows, and the manager is told.
-
-    A worker's process is known by its pid, or by its process group when a wrapper
-    script started it: the manager makes every child the leader of a group.
-    """
-
-    def __init__(
-        self, manager: Manager, client: Client, configuration: Configuration
-    ) -> None:
-        self._manager = manager
-        self._client = client
-        self._wanted = {
-            name: service.workers for name, service in configuration.services.items()
-        }
-        self._pools = [f"worker {name}" for name in configuration.services]
-        self._announced = False
-        self._complete = False
-
-    def look(self) -> float:
-        """Look once; the seconds until the next look.
-
-        Raises:
-            UnavailableError: a pool was given up.
-        """
-        for pool in (*self._pools, "broker"):
-            reason = self._manager.gave_up(pool)
-            if reason is not None:
-                raise UnavailableError(reason, temporary=False)
-        starting = {
-            child.pid: child.child
-            for child in self._manager.status()
-            if child.state.value == "starting"
-        }
-        if self._announced and not starting:
-            return WAIT_S
-        with suppress(StorageError):
-            found = self._client.bus_status()
-            for service in found["services"].values():
-                for worker in service["workers"]:
-                    child = starting.get(_leader(worker["pid"]))
-                    if child is not None:
-                        self._manager.mark_ready(child)
-            self._complete = not missing_workers(found, self._wanted)
-        return LOOK_S
-
-    def complete_first_time(self) -> bool:
-        """Whether everybody is there, and that has not been told yet."""
-        if self._complete and not self._announced:
-            self._announced = True
-            return True
-        return False
-
-
-def _leader(pid: int) -> int:
-    """The process group of a worker; its own pid when it is gone already."""
-    try:
-        return os.getpgid(pid) if pid > 0 else pid
-    except ProcessLookupError:
-        return pid
-
-
-def _announce(configuration: Configuration, endpoint: str, *, as_json: bool) -> None:
+def _announce(configuration: Configuration, *, as_json: bool) -> None:
+    endpoint = ",".join(configuration.broker.clients)
     if as_json:
         print_json(
             {
@@ -334,9 +256,3 @@ def _announce(configuration: Configuration, endpoint: str, *, as_json: bool) -> 
     else:
         click.echo(f"storagebus: ready at {endpoint}")
     sys.stdout.flush()
-
-
-def _log_notice(notice: Notice) -> None:
-    detail = getattr(notice, "detail", "") or getattr(notice, "reason", "")
-    level = logging.WARNING if not getattr(notice, "expected", True) else logging.INFO
-    log.log(level, "%s: %s %s", type(notice).__name__, notice.name, detail)

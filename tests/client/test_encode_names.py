@@ -3,6 +3,7 @@ import os
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from storagebus.client.encode_names import decode_name, encode_name
 from storagebus.drivers.errors import InvalidPathError
 from storagebus.drivers.paths import is_component

@@ -3,6 +3,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
+
 from storagebus.client.transfer import (
     JOBS_MAX,
     WAITING_PER_JOB_MAX,

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from storagebus.client.transfer import PIECE_BYTES, Summary, Tally
 from storagebus.client.transfer_get import (
     OVERWRITTEN_RETRIES_MAX,

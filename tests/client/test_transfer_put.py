@@ -5,6 +5,7 @@ import threading
 from pathlib import Path
 
 import pytest
+
 from storagebus.client.transfer import PIECE_BYTES, Summary, Tally
 from storagebus.client.transfer_put import (
     local_files,
