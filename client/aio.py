@@ -135,7 +135,7 @@ class LoopTransport:
             self._timer.cancel()
         if not self._loop.is_closed():
             for socket in self._sockets:
-                self._loop.remove_reader(socket.getsockopt(zmq.FD))
+                self._loop.remove_reader(_descriptor(socket))
         connection.close()
 
     def _connect(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -144,7 +144,7 @@ class LoopTransport:
         self._connection = connection
         self._sockets = connection.sockets
         for socket in self._sockets:
-            loop.add_reader(socket.getsockopt(zmq.FD), self._pump_soon)
+            loop.add_reader(_descriptor(socket), self._pump_soon)
         self._look_again()
 
     def _pump_soon(self) -> None:
@@ -351,6 +351,9 @@ class AsyncClient:
         await self.close()
 
 
+def _descriptor(socket: zmq.Socket[bytes]) -> int:
+    return int(socket.getsockopt(zmq.FD))
+
+
 def _is_readable(socket: zmq.Socket[bytes]) -> bool:
-    events: int = socket.getsockopt(zmq.EVENTS)
-    return bool(events & zmq.POLLIN)
+    return bool(int(socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN)

@@ -187,7 +187,7 @@ class Download(Stream):
     def consumed(self, count: int, now: float, out: Output) -> None:
         """The application has taken bytes."""
         self.inflow.consume(count)
-        if self.inflow.consumed == self.inflow.received and self.expires == inf:
+        if self.inflow.consumed >= self.inflow.received and self.expires == inf:
             self.expires = now + self.request.budget_s
         self._credit(out)
 

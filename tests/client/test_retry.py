@@ -1,0 +1,110 @@
+"""client/retry.py: which failed operations are tried again, and after how long."""
+
+from __future__ import annotations
+
+import pytest
+
+from storagebus.broker.messages import Operation
+from storagebus.client.retry import (
+    ATTEMPTS_MAX,
+    PAUSE_S_MAX,
+    SAFETY,
+    Attempts,
+    Safety,
+    can_help,
+)
+from storagebus.drivers.errors import (
+    CODES,
+    BusyError,
+    DeadlineExceededError,
+    Executed,
+    PathNotFoundError,
+    StorageFullError,
+    ThrottledError,
+    UnavailableError,
+    WorkerLostError,
+)
+
+HOUR = 3_600.0
+
+
+def test_every_operation_has_a_safety() -> None:
+    assert set(SAFETY) == set(Operation)
+
+
+@pytest.mark.parametrize("operation", [Operation.MOVE, Operation.DELETE])
+def test_what_may_not_run_twice_is_repeated_only_when_it_never_ran(
+    operation: Operation,
+) -> None:
+    def pause(executed: Executed) -> float | None:
+        attempts = Attempts(SAFETY[operation], HOUR)
+        return attempts.pause_s(WorkerLostError(executed=executed), 0.0, 0.5)
+
+    assert pause(Executed.NO) is not None
+    assert pause(Executed.MAYBE) is None
+    assert pause(Executed.YES) is None
+
+
+@pytest.mark.parametrize("operation", [Operation.STAT, Operation.PUT, Operation.READ])
+def test_what_may_run_twice_is_repeated(operation: Operation) -> None:
+    attempts = Attempts(SAFETY[operation], HOUR)
+    assert attempts.pause_s(WorkerLostError(), 0.0, 0.5) == 0.0
+
+
+@pytest.mark.parametrize("code", sorted(CODES))
+def test_only_errors_that_may_pass_are_worth_a_retry(code: int) -> None:
+    cls = CODES[code]
+    worth = cls.default_temporary and cls is not DeadlineExceededError
+    assert can_help(cls()) is worth
+    attempts = Attempts(Safety.REPEATABLE, HOUR)
+    assert (attempts.pause_s(cls(), 0.0, 0.0) is not None) is worth
+
+
+def test_an_error_says_itself_whether_it_may_pass() -> None:
+    assert can_help(StorageFullError(temporary=True))
+    assert not can_help(UnavailableError(temporary=False))
+    assert not can_help(PathNotFoundError())
+
+
+def test_pauses_grow_to_a_bound_and_vary() -> None:
+    pauses = []
+    attempts = Attempts(Safety.REPEATABLE, HOUR)
+    for _ in range(ATTEMPTS_MAX - 1):
+        pause = attempts.pause_s(BusyError(), 0.0, 1.0)
+        assert pause is not None
+        pauses.append(pause)
+    assert pauses == sorted(pauses)
+    assert pauses[0] > 0
+    assert pauses[-1] == PAUSE_S_MAX
+    low = Attempts(Safety.REPEATABLE, HOUR).pause_s(BusyError(), 0.0, 0.0)
+    assert low == pytest.approx(pauses[0] / 2)
+
+
+def test_attempts_are_bounded_whatever_the_deadline() -> None:
+    attempts = Attempts(Safety.REPEATABLE, float("inf"))
+    allowed = 0
+    while attempts.pause_s(UnavailableError(), 0.0, 0.0) is not None:
+        allowed += 1
+        assert allowed < 1_000
+    assert allowed == ATTEMPTS_MAX - 1
+
+
+def test_progress_counts_failures_anew() -> None:
+    attempts = Attempts(Safety.REPEATABLE, HOUR)
+    for _ in range(3 * ATTEMPTS_MAX):
+        assert attempts.pause_s(WorkerLostError(), 0.0, 0.0) == 0.0
+        attempts.progressed(HOUR)
+
+
+def test_what_the_store_says_about_the_time_counts() -> None:
+    attempts = Attempts(Safety.REPEATABLE, HOUR)
+    pause = attempts.pause_s(ThrottledError(retry_after_s=7.0), 0.0, 1.0)
+    assert pause is not None
+    assert 7.0 <= pause <= 10.5
+
+
+def test_no_attempt_after_the_deadline() -> None:
+    error = ThrottledError(retry_after_s=7.0)
+    assert Attempts(Safety.REPEATABLE, 6.0).pause_s(error, 0.0, 0.0) is None
+    assert Attempts(Safety.REPEATABLE, 8.0).pause_s(error, 0.0, 0.0) is not None
+    assert Attempts(Safety.REPEATABLE, 8.0).pause_s(error, 1.0, 0.0) is None
