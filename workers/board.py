@@ -124,7 +124,7 @@ class Board:
                     raise UnavailableError("the manager of the processes was stopped")
                 if left_s <= 0:
                     raise DeadlineExceededError(
-                        f"not every process was ready within {timeout_s:g} s: "
+                        "not every process was ready in time: "
                         + "; ".join(f"{pool}: {why}" for pool, why in missing.items())
                     )
                 self._changed.wait(left_s)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable, Iterable
 from functools import partial
 from types import TracebackType
@@ -46,7 +47,8 @@ class Manager:
         self._on_change = on_change or _ignore
         self._owner = os.getpid()
         self._board = Board()
-        self._lock = threading.Lock()  # over what follows
+        # Over what follows; reentrant, as a signal handler may call `stop`.
+        self._lock = threading.RLock()
         self._specs: dict[str, ProcessSpec] = {}
         self._runner: Runner | None = None
         self._thread: threading.Thread | None = None
@@ -166,8 +168,15 @@ class Manager:
         Raises:
             UnavailableError: a pool was given up; says how its children ended.
             DeadlineExceededError: the time is over; says who is missing.
+            InvalidStateError: the manager was not started.
         """
-        self._board.wait_ready(timeout_s, name)
+        deadline = time.monotonic() + timeout_s
+        # What was asked for before must show on the board before it is looked at.
+        settled = threading.Event()
+        self._post(lambda runner: lambda now: runner.settle(settled))
+        if not self._board.is_closed:
+            settled.wait(timeout_s)
+        self._board.wait_ready(max(0.0, deadline - time.monotonic()), name)
 
     def run_until(self, stop: threading.Event) -> str | None:
         """Wait, in a program's main thread, until it is to end.

@@ -10,6 +10,7 @@ import random
 import secrets
 import selectors
 import signal
+import threading
 import time
 from collections import deque
 from collections.abc import Callable
@@ -121,6 +122,12 @@ class Runner:
     def of_pool(self, name: str, act: Callable[[Pool], list[Action]]) -> list[Action]:
         """A command on a pool; without effect when it has stopped."""
         return act(self.pools[name]) if name in self.pools else []
+
+    def settle(self, settled: threading.Event) -> list[Action]:
+        """A command: all that was asked for before is done and on the board."""
+        self._publish()
+        settled.set()
+        return []
 
     def stop(self, now: float, grace_s: float | None) -> list[Action]:
         """A command: end all, wave by wave; repeated with a shorter grace, hurry."""
@@ -263,6 +270,7 @@ class Runner:
         if isinstance(notice, ChildEnded) and not notice.expected:
             self._details[notice.name] = notice.detail
         _note(notice)
+        self._publish()  # who hears of it may look at once
         try:
             self._on_change(notice)
         except Exception:
