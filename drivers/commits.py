@@ -15,8 +15,7 @@ import os
 import time
 import zlib
 
-from .durable import PRUNE_RACES_MAX
-from .errors import Executed, UnavailableError
+from .durable import PRUNE_RACES_MAX, pruned
 from .paths import join
 from .tree import ABSENT, Tree
 
@@ -53,9 +52,7 @@ class Commits:
                 continue
             finally:
                 os.close(bucket)
-        raise UnavailableError(
-            "the mark of a commit could not be made", path=path, executed=Executed.NO
-        )
+        raise pruned(path)
 
     def recall(self, path: str, upload_id: str) -> str | None:
         """The identity that an upload was committed as; None when it is not known."""
@@ -126,5 +123,10 @@ def _is_hour(name: str) -> bool:
     return len(name) == 8 and not set(name) - set("0123456789abcdef")
 
 
+def checksum(path: str) -> str:
+    """Eight hexadecimal digits that tie an upload's name to its object's path."""
+    return f"{zlib.crc32(path.encode()):08x}"
+
+
 def _mark(path: str, upload_id: str) -> str:
-    return f"{upload_id}-{zlib.crc32(path.encode()):08x}"
+    return f"{upload_id}-{checksum(path)}"

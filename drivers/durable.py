@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from .errors import DataLossError, Executed, PathConflictError, UnavailableError
 from .paths import parent
+from .refusals import blocked, occupied
 from .tree import ABSENT, Tree, sync_directory
 
 PRUNE_RACES_MAX = 100
@@ -93,21 +94,16 @@ def replace(
     except BaseException:
         tree.prune(parent(destination))
         raise
-    raise UnavailableError(
-        f"its directory was pruned {PRUNE_RACES_MAX} times while it was stored",
-        path=destination,
+    raise pruned(destination)
+
+
+def pruned(path: str | None) -> UnavailableError:
+    """The error after `PRUNE_RACES_MAX` lost races."""
+    return UnavailableError(
+        f"a directory was pruned {PRUNE_RACES_MAX} times before it could be used",
+        path=path,
         executed=Executed.NO,
     )
-
-
-def occupied(path: str) -> PathConflictError:
-    """The error for an object whose path is a directory."""
-    return PathConflictError("a directory is at this path", path=path)
-
-
-def blocked(path: str) -> PathConflictError:
-    """The error for an object below another object."""
-    return PathConflictError("an object is where a directory is needed", path=path)
 
 
 def _try_replace(
@@ -128,7 +124,7 @@ def _try_replace(
     try:
         if announce is not None:
             announce(status)
-        _rename(tree, source, directory, name)
+        tree.rename(source, directory, name)
         sync_directory(directory)
     except FileNotFoundError:
         return False
@@ -148,16 +144,6 @@ def _try_replace(
     finally:
         os.close(directory)
     return True
-
-
-def _rename(tree: Tree, source: str, directory: int, name: str) -> None:
-    above = tree.directory(parent(source))
-    try:
-        os.rename(
-            source.rpartition("/")[2], name, src_dir_fd=above, dst_dir_fd=directory
-        )
-    finally:
-        os.close(above)
 
 
 def _replace_across(

@@ -43,7 +43,7 @@ class Listing:
         self._tree = tree
         self._permits = permits
 
-    def list(self, path: str) -> list[str]:
+    def paths(self, path: str) -> list[str]:
         """The children of a directory; the caller holds a permit.
 
         Raises:

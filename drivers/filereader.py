@@ -8,9 +8,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from .contract import FileInfo, Reader
-from .errors import DataLossError, InvalidStateError
+from .errors import DataLossError
 from .oserrors import from_os_error
 from .permits import Permits
+from .refusals import reader_closed
 
 READ_BYTES_MAX = 1 << 30
 """What one system call is asked for; Linux gives at most 2 GiB less a page."""
@@ -135,7 +136,7 @@ class FileReader(Reader):
 
     def _left(self) -> int:
         if self._source < 0:
-            raise InvalidStateError("the reader is closed", path=self._path)
+            raise reader_closed(self._path)
         return self._end - self._at
 
     def _read(self, size: int) -> bytes:

@@ -23,13 +23,12 @@ from .contract import (
     UploadStatus,
     Walk,
 )
-from .durable import blocked, copy, occupied, replace, write_at
+from .durable import copy, replace, write_at
 from .errors import (
     InvalidParameterError,
     InvalidPathError,
     PathConflictError,
     PathNotFoundError,
-    PreconditionError,
     StorageError,
 )
 from .filelist import FileWalk, Listing, directory_info
@@ -40,6 +39,7 @@ from .parameters import Parameter, parse_parameters, text, whole
 from .paths import ROOT, join, parent
 from .permits import Permits
 from .reaper import Reaper
+from .refusals import blocked, changed, occupied
 from .staging import STAGING, Staged, Uploads
 from .tree import ABSENT, Tree, is_directory, is_object, sync_directory
 
@@ -150,7 +150,7 @@ class FilesystemDriver(StorageDriver):
             source, status = self._open(path)
             if if_match is not None and if_match != identity_of(status):
                 os.close(source)
-                raise PreconditionError("the object has changed", path=path)
+                raise changed(path)
             return FileReader(source, path, status, offset, length, self._permits)
 
     def writer(
@@ -178,7 +178,7 @@ class FilesystemDriver(StorageDriver):
 
     def list(self, path: str) -> list[str]:
         with self._permits, OSErrors(path):
-            return self._listing.list(path)
+            return self._listing.paths(path)
 
     def move(self, source: str, destination: str) -> None:
         _check_length(destination)
@@ -265,7 +265,6 @@ class FilesystemDriver(StorageDriver):
         except BaseException:
             os.close(target)
             self._uploads.drop(staged)
-            self._uploads.prune(path)
             raise
         return staged, target
 

@@ -8,11 +8,12 @@ import time
 
 from .contract import Writer
 from .durable import replace, write_at
-from .errors import DataLossError, InvalidStateError, UploadSupersededError
+from .errors import DataLossError, UploadSupersededError
 from .filereader import identity_of
 from .oserrors import OSErrors
 from .permits import Permits
-from .staging import Locked, Staged, Uploads, superseded
+from .refusals import ended, superseded
+from .staging import Locked, Staged, Uploads
 
 
 class FileWriter(Writer):
@@ -80,7 +81,7 @@ class FileWriter(Writer):
                 self._check_owned()
                 self._publish()
             self._end()
-            self._uploads.prune(self._path)
+            self._uploads.prune(self._staged)
 
     def cancel(self) -> None:
         with self._lock, self._permits, OSErrors(self._path):
@@ -146,11 +147,11 @@ class FileWriter(Writer):
         with Locked(self._target, self._path):
             self._check_owned()
             self._uploads.drop(self._staged)
-        self._uploads.prune(self._path)
+        self._uploads.prune(self._staged)
 
     def _check_open(self) -> None:
         if self._target < 0:
-            raise InvalidStateError("the writer has ended", path=self._path)
+            raise ended(self._path)
 
     def _check_usable(self) -> None:
         self._check_open()

@@ -80,7 +80,7 @@ class Reaper:
             self._uploads.drop(staged)
         else:
             tree.unlink(file)
-        self._uploads.prune(path)
+        tree.prune(directory, STAGING)
 
     def _entries(self) -> Iterator[str]:
         """Every staged file, and "" for each directory that was looked into."""
@@ -98,7 +98,7 @@ class Reaper:
                 yield join(STAGING + path, name)
             if not names.files and not names.directories:
                 # Left by a writer that died before it made its file.
-                self._uploads.prune(path)
+                tree.prune(STAGING + path, STAGING)
             yield ""
             # The driver's own directories, those of the marks, begin with "~".
             pending += [

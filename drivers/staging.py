@@ -1,8 +1,10 @@
 """Uploads in the making: their files, and who may go on with which.
 
-An upload of /a/b is the file ROOT/~uploads/a/b/~ID.GENERATION.STATE. The "~" keeps
-these names outside the path grammar, and so out of every listing. STATE is "open"
-while a new writer has the upload, and "kept" once one was closed without a commit.
+A new upload of /a/b is the file ROOT/~uploads/~ID.GENERATION.PATH.open, where PATH is
+a checksum of the path; most uploads go from there to their commit, and need no
+directory made and removed again. Once a writer was closed without a commit, it is
+ROOT/~uploads/a/b/~ID.GENERATION.kept, where a delete of /a finds it. The "~" keeps
+these names outside the path grammar, and so out of every listing.
 
 The generation in the name is the fence. A claimant raises it by renaming the file
 under a lock on it; whoever writes takes the same lock and looks whether the name is
@@ -19,22 +21,22 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from .commits import Commits
-from .durable import PRUNE_RACES_MAX
+from .commits import Commits, checksum
+from .durable import PRUNE_RACES_MAX, pruned
 from .errors import (
     Executed,
     UnavailableError,
-    UploadNotFoundError,
     UploadSupersededError,
 )
 from .paths import join, parent
+from .refusals import no_upload, superseded
 from .tree import ABSENT, Tree
 
 STAGING = "/~uploads"
 CLAIM_RACES_MAX = 100
 LOCK_SECONDS_MAX = 5.0
 _LOCK_PAUSE_SECONDS = (0.001, 0.05)
-_NAME = re.compile(r"~([0-9a-f]{32})\.([1-9][0-9]{0,8})\.(open|kept)")
+_NAME = re.compile(r"~([0-9a-f]{32})\.([1-9][0-9]{0,8})\.(?:([0-9a-f]{8})\.open|kept)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +58,13 @@ class Staged:
     @property
     def name(self) -> str:
         """The file's name in its directory."""
-        state = "kept" if self.kept else "open"
+        state = "kept" if self.kept else f"{checksum(self.path)}.open"
         return f"~{self.upload_id}.{self.generation}.{state}"
 
     @property
     def directory(self) -> str:
         """The directory that the file lies in, as a tree path."""
-        return STAGING + self.path
+        return STAGING + self.path if self.kept else STAGING
 
     @property
     def file(self) -> str:
@@ -71,11 +73,11 @@ class Staged:
 
     @classmethod
     def parse(cls, path: str, name: str) -> Staged | None:
-        """The reverse of `name`; None for any other file's."""
+        """The reverse of `name`; None for the files of others and of other paths."""
         parts = _NAME.fullmatch(name)
-        if parts is None:
+        if parts is None or parts[3] not in (None, checksum(path)):
             return None
-        return cls(path, parts[1], int(parts[2]), parts[3] == "kept")
+        return cls(path, parts[1], int(parts[2]), kept=parts[3] is None)
 
 
 class Locked:
@@ -146,26 +148,16 @@ class Uploads:
                 os.close(self.tree.make_directory(parent(file), durable=False))
             except FileNotFoundError:
                 continue  # pruned by another upload that ended just now
-        raise UnavailableError("the staging directory was pruned again and again")
-
-    def all(self, path: str) -> list[Staged]:
-        """The uploads in the making of one path."""
-        try:
-            files = self.tree.names(STAGING + path).files
-        except OSError as error:
-            if error.errno in ABSENT:
-                return []
-            raise
-        found = (Staged.parse(path, name) for name in files)
-        return [staged for staged in found if staged is not None]
+        raise pruned(None)
 
     def find(self, path: str, upload_id: str) -> Staged | None:
         """An upload by its id."""
         # Twice: while a claim renames a file, a listing may miss both of its names.
         for _ in range(2):
-            for staged in self.all(path):
-                if staged.upload_id == upload_id:
-                    return staged
+            for directory in (STAGING + path, STAGING):
+                for staged in self._all(path, directory):
+                    if staged.upload_id == upload_id:
+                        return staged
         return None
 
     def claim(self, path: str, upload_id: str) -> tuple[Staged, int]:
@@ -177,7 +169,7 @@ class Uploads:
         for _ in range(CLAIM_RACES_MAX):
             staged = self.find(path, upload_id)
             if staged is None:
-                raise UploadNotFoundError(f"no upload {upload_id} is open", path=path)
+                raise no_upload(path, upload_id)
             claimed = self._claim(staged)
             if claimed is not None:
                 return claimed
@@ -227,15 +219,14 @@ class Uploads:
         """
         dropped = False
         for directory in self._directories(path):
-            for staged in self.all(directory):
-                if staged.kept:
-                    dropped |= self.drop(staged)
-            self.prune(directory)
+            for _, staged in self._kept(directory):
+                dropped |= self.drop(staged)
+            self.tree.prune(STAGING + directory, STAGING)
         return dropped
 
-    def prune(self, path: str) -> None:
-        """Remove the directories that a path's uploads needed, where now empty."""
-        self.tree.prune(STAGING + path, STAGING)
+    def prune(self, staged: Staged) -> None:
+        """Remove the directories that an upload needed, where they are now empty."""
+        self.tree.prune(staged.directory, STAGING)
 
     def owns(self, staged: Staged, target: int) -> bool:
         """Whether an open file still has the name that its writer knows."""
@@ -265,28 +256,42 @@ class Uploads:
 
     def _rename(self, staged: Staged, new: Staged) -> None:
         """Give an upload's file its next name, if it still has the one known."""
-        try:
-            directory = self.tree.directory(staged.directory)
+        for _ in range(PRUNE_RACES_MAX):
+            if self.tree.status(staged.file) is None:
+                raise superseded(staged.path)
             try:
-                os.rename(
-                    staged.name, new.name, src_dir_fd=directory, dst_dir_fd=directory
-                )
+                directory = self.tree.make_directory(new.directory, durable=False)
+            except FileNotFoundError:
+                continue
+            try:
+                self.tree.rename(staged.file, directory, new.name)
+                return
+            except FileNotFoundError:
+                continue
             finally:
                 os.close(directory)
-        except OSError as error:
-            if error.errno in ABSENT:
-                raise superseded(staged.path) from None
-            raise
+        raise pruned(staged.path)
 
     def _kept(self, path: str, other_than: str = "") -> list[tuple[int, Staged]]:
         """The uploads kept for a path with the times they were kept, latest last."""
         found = []
-        for staged in self.all(path):
-            if staged.kept and staged.upload_id != other_than:
+        for staged in self._all(path, STAGING + path):
+            if staged.upload_id != other_than:
                 status = self.tree.status(staged.file)
                 if status is not None:
                     found.append((status.st_mtime_ns, staged))
         return sorted(found, key=lambda pair: pair[0])
+
+    def _all(self, path: str, directory: str) -> list[Staged]:
+        """The uploads of one path in one directory."""
+        try:
+            files = self.tree.names(directory).files
+        except OSError as error:
+            if error.errno in ABSENT:
+                return []
+            raise
+        found = (Staged.parse(path, name) for name in files)
+        return [staged for staged in found if staged is not None]
 
     def _directories(self, path: str) -> Iterator[str]:
         """A path and all below it that have staging directories."""
@@ -301,13 +306,6 @@ class Uploads:
                 raise
             yield directory
             pending += [join(directory, name) for name in names]
-
-
-def superseded(path: str) -> UploadSupersededError:
-    """The error for a writer whose upload is no longer its own."""
-    return UploadSupersededError(
-        "it was claimed, replaced, deleted or reaped meanwhile", path=path
-    )
 
 
 def _overrun(path: str) -> UnavailableError:

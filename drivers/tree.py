@@ -16,8 +16,8 @@ import stat
 from dataclasses import dataclass, field
 from typing import TypeGuard
 
-from .errors import InvalidStateError
 from .paths import PATH_BYTES_MAX, ROOT, is_component, join, parent
+from .refusals import closed
 
 _LOOK_UP = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW
 _OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
@@ -62,7 +62,7 @@ class Tree:
             InvalidStateError: the tree is closed.
         """
         if self._root < 0:
-            raise InvalidStateError("the driver is closed")
+            raise closed()
         return self._root
 
     def close(self) -> None:
@@ -226,6 +226,19 @@ class Tree:
             finally:
                 os.close(here)
         return False
+
+    def rename(self, source: str, directory: int, name: str) -> None:
+        """Rename a file into an open directory.
+
+        Raises:
+            FileNotFoundError: the file or the directory is gone.
+        """
+        above = self.directory(parent(source), _LOOK_UP)
+        try:
+            old = source.rpartition("/")[2]
+            os.rename(old, name, src_dir_fd=above, dst_dir_fd=directory)
+        finally:
+            os.close(above)
 
     def unlink(self, path: str) -> bool:
         """Remove a file or a link; whether there was one."""
