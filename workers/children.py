@@ -13,12 +13,15 @@ from enum import Enum
 from typing import Any
 
 from ..drivers.errors import DETAIL_CHARACTERS_MAX
+from .exits import Exit
 from .restart import RestartPolicy
 
 START_TIMEOUT_S = 10.0
 GRACE_S = 30.0
 INSTANCES_MAX = 1_024
-HOPELESS_CODES = frozenset({64, 65, 69, 78})
+HOPELESS_CODES: frozenset[int] = frozenset(
+    {Exit.USAGE, Exit.PARAMETERS, Exit.REFUSED, Exit.CONFIGURATION}
+)
 """Exit codes after which a restart is of no use, see PROTOCOL.md section 10."""
 
 _TAIL_CHARACTERS_MAX = DETAIL_CHARACTERS_MAX - 500

@@ -11,8 +11,9 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from ..drivers.errors import InvalidParameterError, InvalidStorageDriverError
 from ..drivers.factory import EXECUTABLE_PREFIX
-from .children import GRACE_S, START_TIMEOUT_S, ProcessSpec
+from .children import START_TIMEOUT_S, ProcessSpec
 from .references import split_secrets
+from .spawned import ENDPOINT, GRACE_S, GRACE_S_DEFAULT, SERVICE, SLOTS, STREAMS
 
 KILL_MARGIN_S = 2.0
 """How much longer than its own grace a child has until it is killed."""
@@ -37,7 +38,7 @@ def executable_spec(
     streams: int | None = None,
     surge: bool = True,
     start_timeout_s: float = START_TIMEOUT_S,
-    grace_s: float = GRACE_S,
+    grace_s: float = GRACE_S_DEFAULT,
 ) -> ProcessSpec:
     """How to run a driver's executable as worker processes.
 
@@ -69,14 +70,14 @@ def executable_spec(
         )
     argument, secrets = split_secrets(parameters, public)
     env: dict[str, str | None] = {
-        "STORAGEBUS_WORKER_ENDPOINT": ",".join(endpoints),
-        "STORAGEBUS_WORKER_SERVICE": service,
-        "STORAGEBUS_WORKER_GRACE_S": f"{grace_s:g}",
+        ENDPOINT: ",".join(endpoints),
+        SERVICE: service,
+        GRACE_S: f"{grace_s:g}",
     }
     if slots is not None:
-        env["STORAGEBUS_WORKER_SLOTS"] = str(slots)
+        env[SLOTS] = str(slots)
     if streams is not None:
-        env["STORAGEBUS_WORKER_STREAMS"] = str(streams)
+        env[STREAMS] = str(streams)
     try:
         return ProcessSpec(
             name or driver,

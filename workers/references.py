@@ -12,8 +12,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ..drivers.errors import InvalidParameterError
+from .spawned import REFERENCE_KEY
 
-SECRET_KEY = "$secret"
 ARGUMENT_BYTES_MAX = 65_536
 
 PUBLIC_NAMES = frozenset(
@@ -70,7 +70,7 @@ def split_secrets(
         if name in open_names and _is_harmless(value):
             shown[name] = value
         else:
-            shown[name] = {SECRET_KEY: name}
+            shown[name] = {REFERENCE_KEY: name}
             secrets[name] = value
         _check(name, value)
     argument = json.dumps(shown, separators=(",", ":"))

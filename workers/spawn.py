@@ -20,8 +20,8 @@ from .children import Ending, ProcessSpec, Readiness
 from .lifeline import LIFELINE_VARIABLE, LINE_BYTES_MAX, READY_VARIABLE
 from .output import LineCutter, OutputLog
 from .process import Process
+from .spawned import COOKIE
 
-COOKIE_VARIABLE = "STORAGEBUS_WORKER_COOKIE"
 SPAWN_PREFIX = "STORAGEBUS_WORKER_"
 SECRET_CHARACTERS_MIN = 6
 """A variable is kept from the child when its value equals a secret at least so long."""
@@ -121,7 +121,7 @@ class Child:
         lifeline, self._lifeline = descriptors.open_pipe()
         theirs.append(lifeline)
         _send_line(self._lifeline, spec.secrets)
-        given = {LIFELINE_VARIABLE: str(lifeline), COOKIE_VARIABLE: self.cookie}
+        given = {LIFELINE_VARIABLE: str(lifeline), COOKIE: self.cookie}
         for level in (logging.INFO, logging.WARNING):
             reading, writing = descriptors.open_pipe()
             os.set_blocking(reading, False)
