@@ -145,7 +145,7 @@ class Bench:
 
     @contextmanager
     def _processes(self) -> Iterator[dict[str, list[int]]]:
-        up = [sys.executable, "-m", "storagebus.conf.main", "up", "--workers", "1"]
+        up = [sys.executable, "-m", "storagebus.conf", "up", "--workers", "1"]
         up += ["--data", str(self.data), "--endpoint", self.endpoint]
         peer = [sys.executable, str(HERE / "grpc_peer.py"), str(self.data)]
         bus = subprocess.Popen(up, stdout=subprocess.PIPE, text=True)
