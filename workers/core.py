@@ -130,7 +130,7 @@ class WorkerCore:
     def finished(self, task: Task, outcome: Outcome, now: float) -> None:
         """A job that was started has ended."""
         self.schedule.ended(task)
-        task.stream.finished(task, outcome, now)
+        self._finish(task, outcome, now)
         self._settle(now)
 
     def tick(self, now: float) -> None:
@@ -144,7 +144,7 @@ class WorkerCore:
         if self._sweep_at is not None and now >= self._sweep_at:
             self._sweep_at = None
             for task in list(self.schedule.expired(now)):
-                task.stream.finished(task, Outcome(error=too_late(), ran=False), now)
+                self._finish(task, Outcome(error=too_late(), ran=False), now)
             for stream in list(self._streams()):
                 stream.tick(now)
         self._settle(now)
@@ -351,8 +351,7 @@ class WorkerCore:
                 break
             if task.expires <= now:
                 self.schedule.ended(task)
-                late = Outcome(error=too_late(), ran=False)
-                task.stream.finished(task, late, now)
+                self._finish(task, Outcome(error=too_late(), ran=False), now)
             else:
                 self.outbox.append(Start(task))
         if self._drain.begun:
@@ -389,6 +388,13 @@ class WorkerCore:
         if not self._stopped:
             self._stopped = True
             self.outbox.append(Stop(code, why))
+
+    def _finish(self, task: Task, outcome: Outcome, now: float) -> None:
+        try:
+            task.stream.finished(task, outcome, now)
+        except StorageError as error:
+            # What the driver returned cannot be put into a message.
+            task.stream.fail(error, now)
 
     def _streams(self) -> Iterator[Stream]:
         for link in self.links:

@@ -419,3 +419,51 @@ def test_whatever_arrives_every_stream_ends_once(make_bench, seed):
     assert all(writer.end for writer in store.writers)
     assert (bench.core._calls, bench.core._open, len(bench.core.schedule)) == (0, 0, 0)
     assert not bench.core.schedule.running
+
+
+# -- drivers that answer what cannot be sent ---------------------------------------
+
+ODD = "\udcff"
+
+
+def test_an_upload_id_that_cannot_be_sent_ends_the_upload_only(bench, monkeypatch):
+    writer = bench.store.writer
+
+    def odd(*args, **kwargs):
+        made = writer(*args, **kwargs)
+        made.upload_id = ODD
+        return made
+
+    monkeypatch.setattr(bench.store, "writer", odd)
+    bench.open(Operation.WRITE)
+    bench.run()
+    assert kinds(bench.take()) == [Type.ERROR]
+    assert bench.store.writers[0].end == "keep"
+
+
+def test_an_identity_that_cannot_be_sent_ends_the_download_only(bench, monkeypatch):
+    reader = bench.store.reader
+
+    def odd(*args, **kwargs):
+        made = reader(*args, **kwargs)
+        made.identity = ODD
+        return made
+
+    monkeypatch.setattr(bench.store, "reader", odd)
+    bench.store.objects = {"/a": bytes(100), "/b": bytes(1 << 20)}
+    for path in ("/a", "/b"):
+        bench.open(Operation.READ, path, limit=1 << 18)
+        bench.run()
+        assert kinds(bench.take()) == [Type.ERROR]
+    assert bench.store.open_readers == 0
+
+
+def test_a_name_or_error_that_is_no_text_ends_its_stream_only(bench):
+    bench.store.objects = {"/" + ODD: b""}
+    bench.open(Operation.LIST, "/", limit=1 << 18)
+    bench.run()
+    assert kinds(bench.take()) == [Type.ERROR]
+    bench.store.faults["stat"] = OSError(5, "no file " + ODD)
+    bench.open(Operation.STAT)
+    bench.run()
+    assert kinds(bench.take()) == [Type.ERROR]
