@@ -16,6 +16,7 @@ import zmq
 
 from storagebus.broker.dealer import set_options
 from storagebus.broker.messages import (
+    Accepted,
     Farewell,
     Hello,
     Load,
@@ -477,3 +478,50 @@ def test_a_wrong_start_says_what_is_wrong(argument, variables, code, says):
     assert done.returncode == code
     assert says in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+# -- the drivers of this package -----------------------------------------------------
+
+FILESYSTEM = "from storagebus.workers.builtin import filesystem; filesystem()"
+BY_NAME = """
+import json, os, sys
+from storagebus.workers.worker import run_worker
+endpoint = os.environ.pop("STORAGEBUS_WORKER_ENDPOINT")
+sys.exit(run_worker(endpoint, "default", "filesystem", json.loads(sys.argv[1])))
+"""
+
+
+def test_a_real_store_by_executable_and_by_name(brokers, start, tmp_path):
+    content = random.Random(9).randbytes(3_000_007)
+    parameters = {"rootdirectory": str(tmp_path / "data")}
+    first, second = brokers
+    process = start(parameters, first.endpoint, [sys.executable, "-c", FILESYSTEM])
+    other = start(parameters, second.endpoint, [sys.executable, "-c", BY_NAME])
+    hellos = [broker.welcome() for broker in brokers]
+    assert hellos[0].driver == hellos[1].driver == "filesystem"
+    assert hellos[0].instance == hellos[1].instance
+    assert hellos[0].boot != hellos[1].boot
+
+    kept = first.write("/a/b", content[:2_000_000], Type.DETACH)
+    durable = parse(Result, kept.fields).durable
+    assert 0 < durable <= 2_000_000
+    # The other process goes on where this one has stopped.
+    stream = second.open(Operation.WRITE, "/a/b", append=True)
+    accepted = parse(Accepted, second.expect(Type.ACCEPT).fields)
+    assert accepted.size == 2_000_000
+    rest = content[2_000_000:]
+    second.send(Type.DATA, stream, payload=rest)
+    second.send(Type.COMMIT, stream, offset=len(rest))
+    while (message := second.expect(Type.CREDIT, Type.RESULT)).type is Type.CREDIT:
+        pass
+    result = parse(Result, message.fields)
+    assert result.size == result.durable == len(content)
+    for broker in brokers:
+        assert b"".join(broker.read(Operation.READ, "/a/b")) == content
+        info = broker.call(Operation.STAT, "/a/b").info()
+        assert (info.size, info.identity) == (len(content), result.identity)
+    status = first.call(Operation.UPLOAD_STATUS, "/a/b", upload_id=accepted.upload_id)
+    assert (status.state, status.identity) == ("committed", result.identity)
+    for child in (process, other):
+        child.send_signal(signal.SIGINT)
+        assert ended(child)[0] == 0
