@@ -357,7 +357,9 @@ def check_bytes(data: object) -> _Buffer:
     if isinstance(data, (bytes, bytearray)):
         return data
     if isinstance(data, memoryview):
-        return data if data.format == "B" and data.contiguous else data.tobytes()
+        # Of any other shape, len(data) is not the number of bytes.
+        plain = data.format == "B" and data.ndim == 1 and data.contiguous
+        return data if plain else data.tobytes()
     raise InvalidParameterError(f"content is bytes, not {type(data).__name__}")
 
 

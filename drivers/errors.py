@@ -335,6 +335,8 @@ def error_from_fields(code: int, fields: Mapping[str, Any]) -> StorageError:
 
     def field(name: str, kind: type | tuple[type, ...]) -> Any:
         value = fields.get(name)
+        if isinstance(value, bool) and kind is not bool:
+            return None  # which counts as a number in Python
         return value if isinstance(value, kind) else None
 
     executed = field("executed", str)

@@ -89,7 +89,7 @@ def boolean(value: object) -> bool:
     """A boolean, or the strings that the registry takes for one."""
     if isinstance(value, bool):
         return value
-    if value in _TRUE or value in _FALSE:
+    if isinstance(value, str) and (value in _TRUE or value in _FALSE):
         return value in _TRUE
     raise ValueError("must be true or false")
 
