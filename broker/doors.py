@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import cast
 
 import zmq
-from zmq.utils.monitor import recv_monitor_message
 
 from ..drivers.errors import (
     AccessDeniedError,
@@ -18,7 +17,7 @@ from ..drivers.errors import (
     ProtocolError,
     UnavailableError,
 )
-from .dealer import COPY_BYTES_MAX, set_options
+from .dealer import COPY_BYTES_MAX, set_options, take_event
 from .sessions import Door, Peer
 from .wire import Message, Payload, decode, encode
 
@@ -74,7 +73,7 @@ class DoorSocket:
         """How many connections were lost since the last call."""
         count = 0
         while count < EVENTS_MAX and self._monitor.poll(0):
-            recv_monitor_message(self._monitor, zmq.DONTWAIT)
+            take_event(self._monitor)
             count += 1
         return count
 

@@ -41,9 +41,13 @@ class Client(Checked):
         service: str = "default",
         deadline: float = DEADLINE_S,
     ) -> None:
-        transport = BusTransport(check_addresses(endpoint))
-        self._bus = BusDriver(transport, service, deadline)
+        self._transport = BusTransport(check_addresses(endpoint))
+        self._bus = BusDriver(self._transport, service, deadline)
         super().__init__(self._bus)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A copy in another process (`multiprocessing` with "spawn") connects anew."""
+        return Client, (self._transport.endpoints, self.service, self.deadline)
 
     @property
     def name(self) -> str:  # type: ignore[override]
@@ -57,6 +61,11 @@ class Client(Checked):
     def service(self) -> str:
         """The name of the service."""
         return self._operations.service
+
+    @property
+    def deadline(self) -> float:
+        """Seconds that a call may take."""
+        return self._operations.deadline
 
     def bus_status(self) -> dict[str, Any]:
         """The broker's report on itself and all its services.

@@ -59,6 +59,7 @@ class ThreadSignal:
             pass  # it was set already
 
     async def wait(self) -> None:
+        self._engine.check_usable()
         if not self._lock.acquire(timeout=GUARD_S):
             self._engine.check_usable()
 

@@ -83,7 +83,8 @@ def put_file(store: StorageDriver, local: str, remote: str, tally: Tally) -> Non
             return
         with store.writer(remote) as upload:
             count = 0
-            while piece := file.read(PIECE_BYTES):
+            # A file that grows as fast as it is read must not be read for ever.
+            while count <= before.st_size and (piece := file.read(PIECE_BYTES)):
                 upload.write(piece)
                 count += len(piece)
                 tally.moved(len(piece))

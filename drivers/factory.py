@@ -16,7 +16,6 @@ import re
 import threading
 from collections.abc import Callable, Mapping
 from importlib import import_module
-from importlib.metadata import entry_points
 from typing import Any
 
 from .checked import Checked, check_parameters
@@ -169,6 +168,14 @@ def call_factory(
             f"{name!r}: its factory returned {type(driver).__name__}, no StorageDriver"
         )
     return driver
+
+
+def entry_points(**wanted: str) -> Any:
+    """Entry points of a group; imported late, as only a driver that is not our own
+    needs them and they take a third of the time that this package takes to import."""
+    from importlib.metadata import entry_points as find_all
+
+    return find_all(**wanted)
 
 
 def _check_name(name: object) -> None:
