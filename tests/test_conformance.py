@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from async_driver import AsyncDriver
+from running_bus import running_bus
 
 from storagebus.drivers import StorageDriver, create
 from storagebus.drivers.conformance import (
@@ -41,7 +43,36 @@ def _in_process(
     return lambda: create(name, parameters)
 
 
-WAYS: dict[str, MakeWay] = {"in-process": _in_process}
+def _bus(
+    request: pytest.FixtureRequest, name: str, parameters: dict[str, Any]
+) -> MakeDriver:
+    endpoint = _running(request, name, parameters)
+    return lambda: create("bus", {"endpoint": endpoint})
+
+
+def _async(
+    request: pytest.FixtureRequest, name: str, parameters: dict[str, Any]
+) -> MakeDriver:
+    endpoint = _running(request, name, parameters)
+    return lambda: AsyncDriver(endpoint)
+
+
+def _running(
+    request: pytest.FixtureRequest, name: str, parameters: dict[str, Any]
+) -> str:
+    """The endpoint of a bus that runs until the module's tests are over."""
+    workers = 2 if "shared" not in LEFT_OUT[name] else 1
+    bus = running_bus(name, parameters, workers)
+    endpoint = bus.__enter__()
+    request.addfinalizer(lambda: bus.__exit__(None, None, None) and None)
+    return endpoint
+
+
+WAYS: dict[str, MakeWay] = {
+    "in-process": _in_process,
+    "bus": _bus,
+    "async": _async,
+}
 """How a driver is reached: makes the maker of instances over one store."""
 
 LEFT_OUT = {
