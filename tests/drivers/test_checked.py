@@ -1,0 +1,375 @@
+"""The wrapper: checked arguments, one life of a writer, typed and named errors."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from storagebus.drivers import (
+    Capabilities,
+    FileInfo,
+    Reader,
+    StorageDriver,
+    UploadStatus,
+    Walk,
+    Writer,
+)
+from storagebus.drivers.checked import EXPIRES_SECONDS_MAX, Checked
+from storagebus.drivers.errors import (
+    InvalidOffsetError,
+    InvalidParameterError,
+    InvalidPathError,
+    InvalidStateError,
+    PathNotFoundError,
+    StorageError,
+    StorageFullError,
+    UnsupportedMethodError,
+)
+
+
+class Dribble(Reader):
+    """A reader that gives three bytes at a time at most."""
+
+    identity = "id-1"
+
+    def __init__(self, data: bytes) -> None:
+        self._left = data
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        count = min(3, len(self._left) if size is None or size < 0 else size)
+        data, self._left = self._left[:count], self._left[count:]
+        return data
+
+    def readinto(self, buffer: Any, /) -> int:
+        data = self.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+
+class Recorder(Writer):
+    """Notes what reaches it; fails where it is told to."""
+
+    upload_id = "up-1"
+    generation = 4
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+        self.data = b""
+        self.failing: set[str] = set()
+
+    @property
+    def size(self) -> int:
+        return len(self.data)
+
+    def _note(self, what: str) -> None:
+        self.calls.append(what)
+        if what in self.failing:
+            raise OSError(errno.ENOSPC, "No space left on device", "/srv/secret")
+
+    def write(self, data: bytes | bytearray | memoryview) -> int:
+        self._note("write")
+        self.data += bytes(data)
+        return len(data)
+
+    def commit(self) -> None:
+        self._note("commit")
+
+    def cancel(self) -> None:
+        self._note("cancel")
+
+    def close(self) -> None:
+        self._note("close")
+
+
+class Probe(StorageDriver):
+    """A driver that raises what it is told to, or hands out the streams above."""
+
+    name = "probe"
+
+    def __init__(self, error: BaseException | None = None, **can: bool) -> None:
+        self.capabilities = Capabilities(**can)
+        self.error = error
+        self.upload = Recorder()
+        self.calls: list[tuple[Any, ...]] = []
+
+    def _call(self, *call: Any) -> None:
+        self.calls.append(call)
+        if self.error is not None:
+            raise self.error
+
+    def reader(self, path: str, *rest: Any, **more: Any) -> Reader:
+        self._call("reader", path, *rest)
+        return Dribble(b"0123456789")
+
+    def writer(self, path: str, *rest: Any, **more: Any) -> Writer:
+        self._call("writer", path, *rest)
+        return self.upload
+
+    def stat(self, path: str) -> FileInfo:
+        self._call("stat", path)
+        return FileInfo(path, 0, None, path == "/dir")
+
+    def list(self, path: str) -> list[str]:
+        self._call("list", path)
+        return []
+
+    def move(self, source: str, destination: str) -> None:
+        self._call("move", source, destination)
+
+    def delete(self, path: str) -> None:
+        self._call("delete", path)
+
+    def redirect_url(self, path: str, method: str = "GET", expires: int = 1) -> str:
+        self._call("redirect_url", path, method, expires)
+        return "https://example.com" + path
+
+    def walk(self, path: str, start_after: str | None = None) -> Walk:
+        self._call("walk", path, start_after)
+        return super().walk(path, start_after)
+
+    def upload_status(self, path: str, upload_id: str) -> UploadStatus:
+        self._call("upload_status", path, upload_id)
+        return super().upload_status(path, upload_id)
+
+    def close(self) -> None:
+        self._call("close")
+
+
+OPERATIONS: dict[str, Callable[[StorageDriver, Any], object]] = {
+    "get_content": lambda driver, path: driver.get_content(path),
+    "put_content": lambda driver, path: driver.put_content(path, b""),
+    "reader": lambda driver, path: driver.reader(path),
+    "writer": lambda driver, path: driver.writer(path),
+    "stat": lambda driver, path: driver.stat(path),
+    "list": lambda driver, path: driver.list(path),
+    "move": lambda driver, path: driver.move(path, "/z"),
+    "delete": lambda driver, path: driver.delete(path),
+    "redirect_url": lambda driver, path: driver.redirect_url(path),
+    "walk": lambda driver, path: driver.walk(path),
+    "upload_status": lambda driver, path: driver.upload_status(path, "id"),
+}
+BAD_PATHS = ("", "a", "/a/", "//a", "/..", "/a b", None, b"/a", 7)
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_no_bad_path_reaches_the_driver(name: str) -> None:
+    driver = Probe()
+    for path in BAD_PATHS:
+        with pytest.raises(InvalidPathError) as caught:
+            OPERATIONS[name](Checked(driver), path)
+        assert caught.value.driver == "probe"
+    assert driver.calls == []
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_an_error_of_the_system_leaves_typed_and_named(name: str) -> None:
+    error = OSError(errno.ENOSPC, "No space left on device", "/srv/secret")
+    with pytest.raises(StorageFullError) as caught:
+        OPERATIONS[name](Checked(Probe(error)), "/a")
+    assert (caught.value.driver, caught.value.path) == ("probe", "/a")
+    assert "/srv" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_any_other_error_leaves_as_a_storage_error(name: str) -> None:
+    with pytest.raises(StorageError, match="KeyError: 'oops'") as caught:
+        OPERATIONS[name](Checked(Probe(KeyError("oops"))), "/a")
+    assert caught.value.driver == "probe"
+
+
+def test_a_typed_error_keeps_a_driver_that_it_names() -> None:
+    for label, expected in ((None, "probe"), ("s3 behind it", "s3 behind it")):
+        error = PathNotFoundError(path="/a", driver=label)
+        with pytest.raises(PathNotFoundError) as caught:
+            Checked(Probe(error)).stat("/a")
+        assert caught.value is error
+        assert caught.value.driver == expected
+
+
+def test_an_interrupt_is_no_storage_error() -> None:
+    with pytest.raises(KeyboardInterrupt):
+        Checked(Probe(KeyboardInterrupt())).stat("/a")
+
+
+@pytest.mark.parametrize("bad", [-1, True, 1.0, "1", None])
+def test_offsets_and_lengths_are_checked(bad: Any) -> None:
+    driver = Probe()
+    with pytest.raises(InvalidOffsetError) as caught:
+        Checked(driver).reader("/a", bad)
+    assert caught.value.path == "/a"
+    if bad is not None:
+        with pytest.raises(InvalidOffsetError):
+            Checked(driver).reader("/a", 0, bad)
+    assert driver.calls == []
+
+
+def test_a_negative_offset_is_told_before_a_bad_path() -> None:
+    with pytest.raises(InvalidOffsetError) as caught:
+        Checked(Probe()).reader("bad", -1)
+    assert caught.value.offset == -1
+
+
+@pytest.mark.parametrize(
+    ("call", "error"),
+    [
+        (lambda d: d.reader("/a", if_match="x"), UnsupportedMethodError),
+        (lambda d: d.writer("/a", upload_id="x"), UnsupportedMethodError),
+        (lambda d: d.writer("/a", upload_id=""), InvalidParameterError),
+        (lambda d: d.writer("/a", upload_id="x" * 257), InvalidParameterError),
+        (lambda d: d.writer("/a", upload_id="ü"), InvalidParameterError),
+        (lambda d: d.writer("/a", 1), InvalidParameterError),
+        (lambda d: d.put_content("/a", "text"), InvalidParameterError),
+        (lambda d: d.redirect_url("/a", "GET", 0), InvalidParameterError),
+        (lambda d: d.redirect_url("/a", "GET", True), InvalidParameterError),
+        (
+            lambda d: d.redirect_url("/a", "GET", EXPIRES_SECONDS_MAX + 1),
+            InvalidParameterError,
+        ),
+        (lambda d: d.walk("/", "a"), InvalidPathError),
+        (lambda d: d.walk("/", 7), InvalidPathError),
+        (lambda d: d.walk("/", "/" + "a" * 5000), InvalidPathError),
+        (lambda d: d.upload_status("/a", 7), InvalidParameterError),
+    ],
+)
+def test_other_arguments_are_checked(
+    call: Callable[[StorageDriver], object], error: type[StorageError]
+) -> None:
+    driver = Probe()
+    with pytest.raises(error):
+        call(Checked(driver))
+    assert driver.calls == []
+
+
+def test_a_url_is_asked_for_with_get_and_head_only() -> None:
+    driver = Checked(Probe())
+    assert driver.redirect_url("/a", "GET") == "https://example.com/a"
+    assert driver.redirect_url("/a", "HEAD") == "https://example.com/a"
+    assert driver.redirect_url("/a", "PUT") is None
+
+
+def test_a_move_onto_itself_only_looks_for_the_source() -> None:
+    driver = Probe()
+    Checked(driver).move("/a", "/a")
+    assert driver.calls == [("stat", "/a")]
+    with pytest.raises(PathNotFoundError):
+        Checked(driver).move("/dir", "/dir")
+
+
+def test_start_after_a_directory_stands_for_its_walk_key() -> None:
+    driver = Probe()
+    for given, passed in (("/dir", "/dir/"), ("/a", "/a"), ("/x/", "/x/")):
+        Checked(driver).walk("/", given)
+        assert driver.calls[-2:][0] == ("walk", "/", passed)
+
+
+VIEW = memoryview(bytes(range(6)))
+
+
+@pytest.mark.parametrize(
+    ("given", "stored"),
+    [
+        (b"bytes", b"bytes"),
+        (bytearray(b"array"), b"array"),
+        (VIEW[1:4], bytes([1, 2, 3])),
+        (VIEW[::2], bytes([0, 2, 4])),
+        (VIEW[::-1], bytes([5, 4, 3, 2, 1, 0])),
+        (VIEW.cast("B", [2, 3]), bytes(range(6))),
+        (memoryview(bytes(4)).cast("I"), bytes(4)),
+    ],
+)
+def test_every_kind_of_buffer_counts_in_bytes(given: Any, stored: bytes) -> None:
+    driver = Probe()
+    upload = Checked(driver).writer("/a")
+    assert upload.write(given) == len(stored)
+    assert driver.upload.data == stored
+
+
+def test_reads_are_full_until_the_end() -> None:
+    with Checked(Probe()).reader("/a") as stream:
+        assert stream.identity == "id-1"
+        assert stream.read(7) == b"0123456"
+        assert stream.read(7) == b"789"
+        assert stream.read(7) == b""
+    assert Checked(Probe()).reader("/a").read() == b"0123456789"
+    assert Checked(Probe()).reader("/a").read1() == b"0123456789"
+    buffer = bytearray(8)
+    stream = Checked(Probe()).reader("/a")
+    assert (stream.readinto(buffer), bytes(buffer)) == (8, b"01234567")
+    assert (stream.readinto(buffer), bytes(buffer[:2])) == (2, b"89")
+    assert stream.readinto(buffer) == 0
+
+
+def test_a_reader_is_closed_once() -> None:
+    stream = Checked(Probe()).reader("/a")
+    stream.close()
+    stream.close()
+    assert stream.closed
+    for use in (stream.read, lambda: stream.readinto(bytearray(1))):
+        with pytest.raises(InvalidStateError):
+            use()
+
+
+END_THEN_USE = [
+    (end, use) for end in ("commit", "cancel", "close") for use in ("write", "commit",
+    "cancel")
+]  # fmt: skip
+
+
+def use_of(upload: Writer, name: str) -> None:
+    if name == "write":
+        upload.write(b"late")
+    else:
+        getattr(upload, name)()
+
+
+@pytest.mark.parametrize(("end", "use"), END_THEN_USE)
+def test_after_its_end_a_writer_is_of_no_use(end: str, use: str) -> None:
+    driver = Probe()
+    upload = Checked(driver).writer("/a")
+    use_of(upload, end)
+    with pytest.raises(InvalidStateError) as caught:
+        use_of(upload, use)
+    assert (caught.value.path, caught.value.driver) == ("/a", "probe")
+    upload.close()
+    upload.close()
+    assert driver.upload.calls == [end]
+
+
+def test_a_failed_commit_leaves_the_writer_open() -> None:
+    driver = Probe()
+    driver.upload.failing.add("commit")
+    upload = Checked(driver).writer("/a")
+    with pytest.raises(StorageFullError):
+        upload.commit()
+    upload.cancel()
+    assert driver.upload.calls == ["commit", "cancel"]
+
+
+@pytest.mark.parametrize(
+    ("leave", "calls"),
+    [
+        (lambda upload: None, ["close"]),
+        (lambda upload: upload.commit(), ["commit"]),
+        (lambda upload: upload.close(), ["close"]),
+        (lambda upload: 1 / 0, ["cancel"]),
+        (lambda upload: (upload.commit(), 1 / 0), ["commit"]),
+    ],
+)
+def test_how_a_block_ends(leave: Callable[[Writer], Any], calls: list[str]) -> None:
+    driver = Probe()
+    try:
+        with Checked(driver).writer("/a") as upload:
+            leave(upload)
+    except ZeroDivisionError:
+        pass
+    assert driver.upload.calls == calls
+
+
+def test_a_writer_tells_what_the_driver_s_tells() -> None:
+    upload = Checked(Probe()).writer("/a")
+    assert (upload.upload_id, upload.generation) == ("up-1", 4)
+    upload.write(b"12345")
+    assert (upload.size, upload.durable) == (5, 0)
