@@ -71,11 +71,11 @@ class Download(Stream):
         self.run(job, now + self.budget_s, now)
 
     def received(self, message: Message, now: float) -> None:
-        if message.type is Type.CREDIT:
+        if message.type in (Type.CANCEL, Type.DETACH):
+            self.fail(cancelled(), now)
+        elif message.type is Type.CREDIT and self._error is None:
             self._flow.credit(message.offset, message.limit)
             self._advance(now)
-        elif message.type in (Type.CANCEL, Type.DETACH):
-            self.fail(cancelled(), now)
 
     def went(self, task: Task, outcome: Outcome, now: float) -> None:
         if outcome.error is not None:

@@ -321,6 +321,16 @@ def test_after_the_grace_uploads_are_kept_and_the_client_is_told(bench):
     assert bench.stopped.code == 0
 
 
+def test_a_broker_that_ends_during_a_drain_is_not_greeted_again(bench):
+    upload(bench)
+    bench.core.drain(30.0, bench.now)
+    bench.give(Message(Type.GOAWAY, code=Reason.SHUTDOWN))
+    assert bench.stopped is None, "the upload is not kept yet"
+    bench.run()
+    assert bench.stopped.code == 0
+    assert bench.store.writers[0].end == "keep"
+
+
 def test_a_hung_driver_does_not_hold_up_a_drain(bench):
     bench.open(Operation.STAT)
     bench.core.drain(3.0, bench.now)
@@ -387,6 +397,8 @@ def test_whatever_arrives_every_stream_ends_once(make_bench, seed):
             offset = sent[stream] if rng.random() < 0.9 else rng.randrange(5000)
             if kind is Type.CREDIT:
                 offset = 0
+                if rng.random() < 0.3:
+                    bench.give(Message(Type.CANCEL, stream))
             elif offset == sent[stream]:
                 sent[stream] += len(payload)
             bench.give(

@@ -237,6 +237,26 @@ def test_giving_up_while_it_waits_for_a_thread(bench):
     assert "reader" not in bench.store.calls
 
 
+def test_giving_up_twice_still_closes_the_reader(bench):
+    bench.store.objects["/a"] = object_of(MIB)
+    client = Client(bench, 65_536)
+    bench.run()
+    client.look()
+    for _ in range(4):
+        bench.open(Operation.STAT, "/busy")
+    source = bench.core.links[0].streams[client.stream]._source  # or it is collected
+    bench.give(Message(Type.CANCEL, client.stream))
+    bench.give(Message(Type.DETACH, client.stream))
+    bench.give(Message(Type.CREDIT, client.stream, offset=65_536, limit=MIB))
+    assert bench.take() == []
+    assert bench.store.open_readers == 1
+    bench.run()
+    assert bench.store.open_readers == 0
+    ends = [m.type for m in bench.take() if m.stream == client.stream]
+    assert ends == [Type.ERROR]
+    del source
+
+
 def test_credit_for_bytes_that_were_never_sent_ends_the_stream(bench):
     bench.store.objects["/a"] = object_of(MIB)
     client = Client(bench, 65_536)
@@ -276,6 +296,17 @@ def test_a_silent_client_loses_its_download(bench):
     assert bench.store.open_readers == 0
 
 
+def test_a_client_that_grants_now_and_then_keeps_its_download(bench):
+    bench.store.objects["/a"] = object_of(MIB)
+    client = Client(bench, 65_536)
+    for _ in range(4):
+        bench.run()
+        client.look()
+        bench.tick(400)
+        client.credit(10)
+    assert client.end is None
+
+
 def test_a_read_that_expires_in_the_queue_closes_the_reader(bench):
     bench.store.objects["/a"] = object_of(MIB)
     client = Client(bench, 65_536, budget_ms=2000)
@@ -283,6 +314,7 @@ def test_a_read_that_expires_in_the_queue_closes_the_reader(bench):
     client.look()
     for _ in range(4):
         bench.open(Operation.STAT, "/busy", budget_ms=60_000)
+    source = bench.core.links[0].streams[client.stream]._source  # or it is collected
     client.credit()
     bench.tick(3)
     assert client.end is None
@@ -293,6 +325,7 @@ def test_a_read_that_expires_in_the_queue_closes_the_reader(bench):
     assert isinstance(error, DeadlineExceededError)
     assert error.executed is Executed.NO
     assert bench.store.open_readers == 0
+    del source
 
 
 # -- pages ------------------------------------------------------------------
