@@ -112,8 +112,14 @@ class RealBus:
         """All of them."""
         return [broker.endpoint for broker in self.brokers]
 
-    def add_worker(self) -> subprocess.Popen[bytes]:
+    def add_worker(self) -> None:
         """Start a worker, and wait until it serves."""
+        self.start_worker()
+        for broker in self.brokers:
+            broker.wait_for_workers(len(self.workers))
+
+    def start_worker(self) -> None:
+        """Start a worker, which serves some time later."""
         doors = ",".join(broker.workers for broker in self.brokers)
         given = json.dumps(self._parameters)
         worker = subprocess.Popen(
@@ -121,9 +127,6 @@ class RealBus:
             stderr=subprocess.DEVNULL,
         )
         self.workers.append(worker)
-        for broker in self.brokers:
-            broker.wait_for_workers(len(self.workers))
-        return worker
 
     def kill_worker(self, number: int = 0) -> None:
         """End a worker the hard way."""
