@@ -29,7 +29,7 @@ def boot_of(name: str) -> bytes:
     return name.encode().ljust(16, b"\0")[:16]
 
 
-def hello_of(name: str, role: str, **changes: Any) -> Hello:
+def hello_of(name: str, role: str, /, **changes: Any) -> Hello:
     """The greeting of a scripted peer."""
     given: dict[str, Any] = {
         "role": role,
@@ -85,7 +85,7 @@ class Scene:
         return Peer(self._doors.get(name, PREFIX_DOORS[name[0]]), name.encode())
 
     def greet(
-        self, name: str, role: str = "", door: Door | None = None, **changes: Any
+        self, name: str, /, role: str = "", door: Door | None = None, **changes: Any
     ) -> list[Sent]:
         """A peer says HELLO."""
         if door is not None:
