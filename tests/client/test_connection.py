@@ -197,9 +197,10 @@ def test_a_refusal_is_said_at_once(
 
 def test_a_gap_in_a_download_is_data_loss(scripted: Make, endpoint: str) -> None:
     def answer(opened: Message) -> list[Message]:
+        accept = Message(Type.ACCEPT, opened.stream, epoch=EPOCH)
         data = Message(Type.DATA, opened.stream, epoch=EPOCH, payload=b"abc")
         end = Message(Type.RESULT, opened.stream, offset=9, epoch=EPOCH)
-        return [data, end]
+        return [accept, data, end]
 
     scripted(answer)
     with Client(endpoint, deadline=5.0) as client:
