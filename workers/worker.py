@@ -8,7 +8,6 @@ from typing import Any
 from ..drivers.factory import create
 from .instance import instance_of
 from .serving import serve
-from .spawned import GRACE_S_DEFAULT, SLOTS_DEFAULT, STREAMS_DEFAULT
 
 
 def run_worker(
@@ -17,12 +16,15 @@ def run_worker(
     driver: str,
     parameters: Mapping[str, Any],
     *,
-    slots: int = SLOTS_DEFAULT,
-    streams: int = STREAMS_DEFAULT,
-    grace_s: float = GRACE_S_DEFAULT,
+    slots: int | None = None,
+    streams: int | None = None,
+    grace_s: float | None = None,
     name: str | None = None,
 ) -> int:
     """Make the driver in this process and serve it until told to stop.
+
+    What is not given comes from the environment that the parent has set, or is 16
+    slots, 256 streams and 30 seconds.
 
     Args:
         endpoints: address of the broker's door for workers, or of several brokers'.
