@@ -10,6 +10,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from enum import Enum
+from math import inf
 
 import zmq
 
@@ -60,6 +61,11 @@ class Dealer:
         """The socket and its monitor, both to be polled for reading."""
         return self._socket, self._monitor
 
+    @property
+    def next_deadline(self) -> float:
+        """When it has something to do even if nothing arrives: never."""
+        return inf
+
     def links(self) -> Iterator[Link]:
         """What has happened to the connection since the last call."""
         while self._monitor.poll(0):
@@ -101,7 +107,9 @@ class Dealer:
                 yield error
 
     def close(self) -> None:
-        """Close both sockets; what is unsent is dropped."""
+        """Close both sockets; what is unsent is dropped. Harmless when repeated."""
+        if self._socket.closed:
+            return
         self._socket.disable_monitor()
         self._monitor.close(0)
         self._socket.close(0)
