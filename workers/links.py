@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from ..broker.messages import Hello
+import hashlib
+from dataclasses import replace
+
+from ..broker.messages import BOOT_BYTES, Hello
 from ..broker.session import PeerSession, State
 from ..broker.wire import CHUNK_BYTES_MAX
 from .streams import Stream
@@ -26,7 +29,7 @@ class Link:
 
     def __init__(self, number: int, hello: Hello) -> None:
         self.number = number
-        self.session = PeerSession(hello)
+        self.session = PeerSession(replace(hello, boot=_boot_of(hello.boot, number)))
         self.streams: dict[int, Stream] = {}
         self.last_stream = 0
         self.told = (hello.slots, hello.streams)
@@ -52,3 +55,9 @@ class Link:
             if welcome is None
             else min(welcome.chunk_max, CHUNK_BYTES_MAX)
         )
+
+
+def _boot_of(boot: bytes, number: int) -> bytes:
+    """The boot id for one link. Two addresses may lead to one broker, which takes a
+    second greeting with the same id for the worker's return and ends the first."""
+    return hashlib.sha256(boot + number.to_bytes(4)).digest()[:BOOT_BYTES]

@@ -358,7 +358,8 @@ def test_two_brokers_share_one_worker(brokers, start):
     endpoints = ",".join(broker.endpoint for broker in brokers)
     process = start({"word": "both"}, endpoints)
     hellos = [broker.welcome() for broker in brokers]
-    assert hellos[0].boot == hellos[1].boot
+    assert hellos[0].pid == hellos[1].pid
+    assert hellos[0].boot != hellos[1].boot
     for broker in brokers:
         stream = broker.open(Operation.READ, "/word", limit=100)
         message = broker.expect(Type.RESULT)

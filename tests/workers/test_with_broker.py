@@ -108,7 +108,7 @@ def broker(tmp_path):
     broker = Broker(
         BrokerSettings(
             clients=(f"ipc://{tmp_path}/clients",),
-            workers=(f"ipc://{tmp_path}/workers",),
+            workers=(f"ipc://{tmp_path}/workers", f"ipc://{tmp_path}/more"),
             services=("default",),
         )
     )
@@ -119,13 +119,13 @@ def broker(tmp_path):
     thread.join()
 
 
-@pytest.fixture
-def worker(broker):
+@pytest.fixture(params=[1, 2], ids=["one address", "two addresses"])
+def worker(broker, request):
     process = subprocess.Popen(
         [sys.executable, str(ACME), json.dumps({"word": "hello"})],
         env={
             **os.environ,
-            "STORAGEBUS_WORKER_ENDPOINT": broker.workers[0],
+            "STORAGEBUS_WORKER_ENDPOINT": ",".join(broker.workers[: request.param]),
             "STORAGEBUS_WORKER_SERVICE": "default",
         },
         stderr=subprocess.DEVNULL,
@@ -159,6 +159,14 @@ def test_bytes_go_up_and_come_back(client):
         last(client.read("/missing"))
     found = client.stat("/word")
     assert found.queued_us < 1_000_000
+
+
+def test_a_worker_that_joined_twice_stays(client, broker):
+    for _ in range(13):
+        client.stat("/sleep/0.1")  # longer than a heartbeat in all
+    # Acme cannot share its state, so that only one of its sessions may stay.
+    assert len(broker.core.roster.workers()) == 1
+    assert broker.core.counters["workers_lost"] == 0
 
 
 def test_a_read_is_finished_although_the_worker_is_told_to_end(client, worker):
