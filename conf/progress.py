@@ -5,6 +5,7 @@ Everything goes to standard error, so that data on standard output stays clean.
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 import time
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from tqdm import tqdm
 
 LINE_INTERVAL_S = 10.0
+COLUMNS_DEFAULT = 80
+ROWS_DEFAULT = 24
 COUNT_FILES_MAX = 1_000_000
 """Files that are counted beforehand for the bar; beyond, it has no total."""
 
@@ -47,8 +50,17 @@ class Progress:
         if shows and sys.stderr.isatty():
             from tqdm import tqdm
 
+            # Some pseudo-terminals have no size, and tqdm would show nothing.
+            has_size = os.get_terminal_size(sys.stderr.fileno()).columns > 0
             self._bar = tqdm(
-                total=total, unit="B", unit_scale=True, unit_divisor=1024, leave=False
+                total=total,
+                unit="B",
+                unit_scale=True,
+                unit_divisor=1024,
+                leave=False,
+                ncols=None if has_size else COLUMNS_DEFAULT,
+                nrows=None if has_size else ROWS_DEFAULT,
+                dynamic_ncols=has_size,
             )
 
     def moved(self, count: int) -> None:
