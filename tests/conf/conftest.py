@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import io
+import json
+import os
+import signal
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -75,8 +80,6 @@ def store() -> Iterator[StorageDriver]:
 @pytest.fixture(autouse=True)
 def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing from the environment of whoever runs the tests."""
-    import os
-
     for name in [name for name in os.environ if name.startswith("STORAGEBUS_")]:
         monkeypatch.delenv(name)
 
@@ -89,3 +92,51 @@ def run(
 ) -> Callable[..., Ran]:
     monkeypatch.setenv("STORAGEBUS_ENDPOINT", "ipc:///nowhere/clients")
     return Command(capsysbinary, monkeypatch, store)
+
+
+class Up:
+    """A running `storagebus up`, as a process of its own."""
+
+    def __init__(self, *args: str, cwd: Path, **variables: str) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "storagebus.conf", "up", *args],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            cwd=cwd,
+            env={**os.environ, **variables},
+        )
+
+    def line(self) -> str:
+        """The line that says that it is ready."""
+        assert self.process.stdout is not None
+        return self.process.stdout.readline().decode()
+
+    def stop(self, number: int = signal.SIGTERM) -> tuple[int, str]:
+        """Exit code, and what it wrote to stderr."""
+        self.process.send_signal(number)
+        _, err = self.process.communicate(timeout=30)
+        return self.process.returncode, err.decode()
+
+
+@pytest.fixture
+def up(tmp_path: Path) -> Iterator[Callable[..., Up]]:
+    """Starts `storagebus up` in a directory of the test."""
+    started: list[Up] = []
+
+    def start(*args: str, **variables: str) -> Up:
+        started.append(Up(*args, cwd=tmp_path, **variables))
+        return started[-1]
+
+    yield start
+    for each in started:
+        if each.process.poll() is None:
+            each.stop()
+
+
+@pytest.fixture(scope="session")
+def bus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The endpoint of a bus with one filesystem service of two workers."""
+    running = Up("--json", cwd=tmp_path_factory.mktemp("bus"))
+    yield json.loads(running.line())["endpoint"]
+    code, _ = running.stop()
+    assert code == 0

@@ -8,8 +8,6 @@ import pytest
 from storagebus.drivers import factory
 from storagebus.drivers.inmemory import InMemoryDriver
 
-FAST = ["--only", "paths", "--only", "content", "--only", "redirects"]
-
 
 def test_a_driver_that_conforms(run: Any) -> None:
     ran = run("conform", "--driver", "inmemory")
