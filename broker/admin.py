@@ -121,6 +121,7 @@ def _worker(worker: WorkerSession, now: float) -> dict[str, Any]:
         "streams": worker.open,
         "done": worker.done,
         "heard_s": round(now - worker.heard, 3),
+        "stuck_s": round(worker.stuck_s(now), 3),
         "oldest_ms": worker.load.oldest_ms,
         "lag_ms": worker.load.lag_ms,
     }

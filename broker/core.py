@@ -33,6 +33,7 @@ from .messages import (
     pack,
     parse,
 )
+from .notices import NOTICES_MAX, Joined, Left, Notice, TurnedAway
 from .roster import Roster
 from .sessions import ClientSession, Door, Peer, Session, Sessions, WorkerSession
 from .settings import BrokerSettings
@@ -62,9 +63,12 @@ class BrokerCore:
         chance: for the choice between workers.
         now: the time, in seconds, on the clock that all calls use.
         pid: process id, for `status`.
+        admit: says why a worker may not join, or ""; how an owner that has started
+            the workers itself recognizes them by their cookies.
 
     Attributes:
         outbox: what is to be sent, in order; the loop empties it.
+        notices: news for the owner; the loop empties it too.
         counters: events counted since the start, by name.
     """
 
@@ -76,11 +80,14 @@ class BrokerCore:
         chance: Random,
         now: float,
         pid: int = 0,
+        admit: Callable[[Hello], str] = lambda hello: "",
     ) -> None:
         self.settings = settings
         self.pid = pid
+        self._admit = admit
         self.started = now
         self.outbox: deque[Send] = deque()
+        self.notices: deque[Notice] = deque(maxlen=NOTICES_MAX)
         self.sessions = Sessions()
         self.roster = Roster(settings.services, chance)
         self.switch = Switch(settings, self.roster, self._send)
@@ -128,7 +135,7 @@ class BrokerCore:
         if session is None or session.epoch != send.message.epoch:
             return
         if isinstance(session, ClientSession):
-            self._lose(session)
+            self._lose(session, now)
             return
         # What still waits behind this message will not be delivered either.
         behind = [other for other in self.outbox if other.peer == send.peer]
@@ -136,7 +143,7 @@ class BrokerCore:
         for unsent in (*reversed(behind), send):
             if unsent.message.type is Type.OPEN:
                 self.switch.take_back(session, unsent.message.stream)
-        self._lose(session)
+        self._lose(session, now)
         self.switch.feed(session.hello.service, now)
 
     def disconnected(self, door: Door, now: float) -> None:
@@ -185,15 +192,18 @@ class BrokerCore:
                 # It said HELLO twice while our WELCOME was under way.
                 self._welcome(earlier)
                 return
-            self._lose(earlier)
+            self._lose(earlier, now)
         self._epoch += 1
         session: Session
         try:
             welcome_of(hello, peer.door, self.settings, len(self.sessions))
             if hello.role == "worker":
+                objection = self._admit(hello)
+                if objection:
+                    raise Refusal(Reason.REFUSED, objection)
                 again = self.roster.with_boot(hello.boot)
                 if again is not None:
-                    self._lose(again)  # a new connection is a new incarnation
+                    self._lose(again, now)  # a new connection is a new incarnation
                 session = WorkerSession(peer, self._epoch, hello, now)
                 objection = self.roster.objection(session)
                 if objection:
@@ -202,11 +212,13 @@ class BrokerCore:
             else:
                 session = ClientSession(peer, self._epoch, hello)
         except Refusal as refusal:
+            self.notices.append(TurnedAway(hello, refusal.reason, str(refusal)))
             self._dismiss(peer, refusal.reason, str(refusal), epoch=0)
             return
         self.sessions.add(session)
         self._welcome(session)
         if isinstance(session, WorkerSession):
+            self.notices.append(Joined(hello, session.id))
             self.switch.feed(hello.service, now)
 
     def _welcome(self, session: Session) -> None:
@@ -225,7 +237,7 @@ class BrokerCore:
         self.counters["protocol_errors"] += 1
         if session is not None:
             self._dismiss(peer, Reason.PROTOCOL, error.detail, epoch=session.epoch)
-            self._lose(session)
+            self._lose(session, now)
         elif self._strangers.may_tell(peer, now):
             self._dismiss(peer, Reason.PROTOCOL, error.detail, epoch=0)
 
@@ -234,15 +246,16 @@ class BrokerCore:
         message = Message(Type.GOAWAY, code=reason, epoch=epoch, fields=fields)
         self.outbox.append(Send(peer, message))
 
-    def _lose(self, session: Session) -> None:
+    def _lose(self, session: Session, now: float) -> None:
         """A session is over: end its streams, on whichever side they are open."""
         if not self.sessions.remove(session):
             return
         if isinstance(session, ClientSession):
             self.counters["clients_lost"] += 1
-            self.switch.client_lost(session)
+            self.switch.client_lost(session, now)
         else:
             self.counters["workers_lost"] += 1
+            self.notices.append(Left(session.hello, session.id))
             self.roster.remove(session)
             self.switch.worker_lost(session)
 
@@ -280,10 +293,10 @@ class BrokerCore:
             self.switch.open(client, wanted, message, now)
 
     def _upload(self, client: ClientSession, message: Message, now: float) -> None:
-        self.switch.upload(client, message)
+        self.switch.upload(client, message, now)
 
     def _cancel(self, client: ClientSession, message: Message, now: float) -> None:
-        self.switch.cancel(client, message)
+        self.switch.cancel(client, message, now)
 
     def _credit(self, client: ClientSession, message: Message, now: float) -> None:
         self.switch.credit(client, message)
@@ -310,7 +323,7 @@ class BrokerCore:
         """A message that needs nothing but to have been heard."""
 
     def _gone(self, session: Session, message: Message, now: float) -> None:
-        self._lose(session)
+        self._lose(session, now)
 
     def _send(self, session: Session, message: Message) -> None:
         self.outbox.append(Send(session.peer, message._replace(epoch=session.epoch)))

@@ -18,6 +18,7 @@ import zmq
 from .core import BrokerCore
 from .doors import DoorSocket
 from .messages import Farewell, Reason, pack
+from .notices import Joined, Left, Notice
 from .sessions import Door
 from .settings import BrokerSettings
 from .wakeup import Wakeup
@@ -128,6 +129,13 @@ class Broker:
         if now >= self.core.next_deadline():
             self.core.tick(now)
         self._flush(now)
+        self._tell()
+
+    def _tell(self) -> None:
+        """Log what the core has to tell."""
+        while self.core.notices:
+            level, text = _words(self.core.notices.popleft())
+            log.log(level, text)
 
     def _flush(self, now: float) -> None:
         outbox = self.core.outbox
@@ -146,6 +154,17 @@ class Broker:
             )
             self._doors[session.peer.door].send(session.peer.routing_id, message)
         time.sleep(FAREWELL_MS / 1000)
+
+
+def _words(notice: Notice) -> tuple[int, str]:
+    hello = notice.hello
+    if isinstance(notice, Joined):
+        what = f"worker {notice.worker} joined service {hello.service!r}"
+        return logging.INFO, f"{what} with driver {hello.driver!r}"
+    if isinstance(notice, Left):
+        return logging.INFO, f"worker {notice.worker} left service {hello.service!r}"
+    who = f"{hello.role} {hello.name!r} (pid {hello.pid})"
+    return logging.WARNING, f"turned {who} away: {notice.detail}"
 
 
 def run(

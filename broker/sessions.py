@@ -44,6 +44,7 @@ class Stream:
         expires: when it is dropped if it still waits.
         arrived: when it arrived.
         attempt: how often it was given to a worker.
+        given_up: since when nobody waits for it, though a worker has it; else None.
     """
 
     __slots__ = (
@@ -53,6 +54,7 @@ class Stream:
         "client_stream",
         "expires",
         "flow",
+        "given_up",
         "holds_stream",
         "opened",
         "service",
@@ -81,6 +83,7 @@ class Stream:
         self.arrived = arrived
         self.expires = expires
         self.attempt = 0
+        self.given_up: float | None = None
 
 
 class ClientSession:
@@ -162,6 +165,11 @@ class WorkerSession:
     def pressure(self) -> float:
         """How loaded it is, for comparing two workers."""
         return (self.calls + self.open) / max(1, self.slots)
+
+    def stuck_s(self, now: float) -> float:
+        """Seconds since which it has not let go of a call that was given up."""
+        since = [s.given_up for s in self.streams.values() if s.given_up is not None]
+        return now - min(since) if since else 0.0
 
     def has_room(self, holds_stream: bool) -> bool:
         """Whether it can take one more call, or one more stream."""

@@ -110,7 +110,7 @@ class Switch:
         else:
             self._forward(stream, worker, now)
 
-    def cancel(self, client: ClientSession, message: Message) -> None:
+    def cancel(self, client: ClientSession, message: Message, now: float) -> None:
         """A CANCEL, or the DETACH of something that still waits."""
         stream = client.streams.get(message.stream)
         if stream is None:
@@ -120,9 +120,11 @@ class Switch:
             error = CancelledError("before it was started", executed=Executed.NO)
             self.end(stream, error)
         else:
+            if stream.given_up is None:
+                stream.given_up = now
             self._to_worker(stream, message)
 
-    def upload(self, client: ClientSession, message: Message) -> None:
+    def upload(self, client: ClientSession, message: Message, now: float) -> None:
         """DATA, COMMIT or DETACH.
 
         Raises:
@@ -133,7 +135,7 @@ class Switch:
             return  # it has ended; what was under way is ignored
         if stream.worker is None:
             if message.type is Type.DETACH:
-                self.cancel(client, message)
+                self.cancel(client, message, now)
                 return
             raise ProtocolError(f"{message.type.name} before ACCEPT")
         if relay.to_worker(self.budget, stream, message):
@@ -195,7 +197,7 @@ class Switch:
 
     # -- endings --------------------------------------------------------------
 
-    def client_lost(self, client: ClientSession) -> None:
+    def client_lost(self, client: ClientSession, now: float) -> None:
         """Its streams: drop what waits, detach what a worker has."""
         for stream in list(client.streams.values()):
             if stream.worker is None:
@@ -204,6 +206,8 @@ class Switch:
                 self._close_flow(stream)
                 continue
             stream.client = None
+            if stream.given_up is None:
+                stream.given_up = now
             sent = stream.flow.forwarded if stream.flow and stream.upload else 0
             detach = Message(Type.DETACH, stream.worker_stream, offset=sent)
             self._send(stream.worker, detach)
@@ -234,6 +238,13 @@ class Switch:
         for backlog in self.backlogs.values():
             for stream in backlog.expired(now):
                 self._expired(stream)
+
+    def refuse_waiting(self, service: str, error: StorageError) -> None:
+        """End all that waits for a service that will have no worker any more."""
+        backlog = self._backlog(service)
+        for holds_stream in (False, True):
+            while (stream := backlog.take(holds_stream)) is not None:
+                self.end(stream, error)
 
     def next_deadline(self) -> float | None:
         """When `expire` is due."""

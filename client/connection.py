@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from math import inf
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import zmq
 
@@ -22,6 +22,11 @@ from ..drivers.errors import ProtocolError
 from .context import Context
 from .core import ClientCore
 from .requests import Event, Output, Request
+
+if TYPE_CHECKING:
+    from .local import LocalBroker
+
+OpenLink = Callable[[Context, str], "Dealer | LocalBroker"]
 
 BATCH_MESSAGES = 64
 """Messages taken from one broker before others have their turn."""
@@ -35,6 +40,7 @@ class Connection:
         endpoints: checked addresses.
         notify: told every event with the key of its operation.
         clock: the source of `now`.
+        open_link: makes the way to one broker; a managed child's is no `Dealer`.
     """
 
     def __init__(
@@ -43,15 +49,16 @@ class Connection:
         endpoints: Sequence[str],
         notify: Callable[[Any, Event], None],
         clock: Callable[[], float],
+        open_link: OpenLink = Dealer,
     ) -> None:
         self.endpoints = tuple(endpoints)
         self.core = ClientCore(self.endpoints, make_hello())
         self._clock = clock
         self._notify = notify
-        self._dealers: list[Dealer] = []
+        self._dealers: list[Dealer | LocalBroker] = []
         try:
             for endpoint in self.endpoints:
-                self._dealers.append(Dealer(context, endpoint))
+                self._dealers.append(open_link(context, endpoint))
         except BaseException:
             self.close()
             raise
@@ -64,7 +71,8 @@ class Connection:
     @property
     def next_deadline(self) -> float:
         """When `pump` has something to do even if nothing arrives."""
-        return self.core.next_deadline(self._clock())
+        due = self.core.next_deadline(self._clock())
+        return min([due, *(dealer.next_deadline for dealer in self._dealers)])
 
     # What the application wants
 
@@ -98,9 +106,10 @@ class Connection:
         more = False
         for index, dealer in enumerate(self._dealers):
             socket, monitor = dealer.pollables
-            if ready is None or ready(monitor):
+            due = dealer.next_deadline <= self._clock()
+            if ready is None or due or ready(monitor):
                 self._take_links(index, dealer)
-            if ready is None or ready(socket):
+            if ready is None or due or ready(socket):
                 more = self._take_messages(index, dealer) or more
         now = self._clock()
         if now >= self.core.next_deadline(now):
@@ -117,7 +126,7 @@ class Connection:
         self._dealers = []
         self._tell(output)
 
-    def _take_links(self, index: int, dealer: Dealer) -> None:
+    def _take_links(self, index: int, dealer: Dealer | LocalBroker) -> None:
         for link in dealer.links():
             now = self._clock()
             if link is Link.UP:
@@ -125,7 +134,7 @@ class Connection:
             else:
                 self._apply(self.core.disconnected(index, now))
 
-    def _take_messages(self, index: int, dealer: Dealer) -> bool:
+    def _take_messages(self, index: int, dealer: Dealer | LocalBroker) -> bool:
         taken = 0
         for message in dealer.receive(BATCH_MESSAGES):
             taken += 1

@@ -19,9 +19,10 @@ from typing import Any
 
 import zmq
 
+from ..broker.dealer import Dealer
 from ..broker.wakeup import Wakeup
 from ..drivers.errors import Executed, InvalidStateError
-from .connection import Connection, wait_ms
+from .connection import Connection, OpenLink, wait_ms
 from .context import context
 from .handles import Handle, notify
 from .requests import Request
@@ -90,12 +91,16 @@ class Engine:
         """Whether it is this process's, and at work."""
         return not self._forked and not self._stopping
 
-    def join(self, endpoints: tuple[str, ...]) -> Connection:
+    def join(
+        self, endpoints: tuple[str, ...], open_link: OpenLink = Dealer
+    ) -> Connection:
         """Use the connection to some brokers; it is made by the first who does."""
         with self._lock:
             users = self._users.get(endpoints, 0)
             if not users:
-                connection = Connection(context(), endpoints, notify, time.monotonic)
+                connection = Connection(
+                    context(), endpoints, notify, time.monotonic, open_link
+                )
                 self._connections[endpoints] = connection
                 self.post(self._watch, connection)
             self._users[endpoints] = users + 1
@@ -204,13 +209,15 @@ _parents: list[Engine] = []
 """Engines of parent processes: kept, so that nothing of them is closed here."""
 
 
-def acquire(endpoints: tuple[str, ...]) -> tuple[Engine, Connection]:
+def acquire(
+    endpoints: tuple[str, ...], open_link: OpenLink = Dealer
+) -> tuple[Engine, Connection]:
     """The engine of this process, and its connection to some brokers."""
     global _engine
     with _engine_lock:
         if _engine is None:
             _engine = Engine()
-        return _engine, _engine.join(endpoints)
+        return _engine, _engine.join(endpoints, open_link)
 
 
 def relinquish(engine: Engine, endpoints: tuple[str, ...]) -> None:
