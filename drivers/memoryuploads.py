@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections import OrderedDict
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from .blocks import Appender, Blocks
 from .contract import UploadState, UploadStatus
@@ -25,17 +25,17 @@ class Upload:
         path: the object to be.
         upload_id: its name.
         data: its bytes.
+        touched_at_s: when it was last used, on the monotonic clock.
         generation: how often it has been claimed, from 1.
         kept: whether a writer was closed without a commit.
-        touched_at_s: when it was last used, on the monotonic clock.
     """
 
     path: str
     upload_id: str
     data: Appender
+    touched_at_s: float
     generation: int = 1
     kept: bool = False
-    touched_at_s: float = field(default_factory=time.monotonic)
 
 
 class Uploads:
@@ -49,8 +49,9 @@ class Uploads:
 
     def begin(self, path: str, start: Blocks) -> Upload:
         """A new upload, and an end to some that are too old."""
-        self._reap(time.monotonic() - UPLOAD_AGE_SECONDS_MAX)
-        upload = Upload(path, secrets.token_hex(16), Appender(start))
+        now_s = time.monotonic()
+        self._reap(now_s - UPLOAD_AGE_SECONDS_MAX)
+        upload = Upload(path, secrets.token_hex(16), Appender(start), now_s)
         self._open[upload.upload_id] = upload
         return upload
 

@@ -249,7 +249,7 @@ class Tree:
             finally:
                 os.close(above)
         except OSError as error:
-            if error.errno in ABSENT:
+            if error.errno in ABSENT or error.errno == errno.EISDIR:
                 return False
             raise
         return True
