@@ -30,6 +30,11 @@ from .retry import SAFETY
 
 READ_WINDOW_BYTES = 4_194_304
 """Bytes of an object that may arrive ahead of the application."""
+READ_WINDOW_BYTES_MIN = 262_144
+"""The same when very many objects are read at once."""
+AHEAD_BYTES_MAX = 67_108_864
+"""Bytes that may arrive ahead in all downloads of a client, as long as that leaves
+each the least window."""
 PAGES_WINDOW_BYTES = 262_144
 """The same for listings: some 16 pages."""
 SKIPPED_MAX = 2_000
@@ -87,6 +92,7 @@ class Download(ABC):
     def close(self) -> None:
         """Give the rest up. Harmless when repeated."""
         handle, self._handle = self._handle, None
+        self._operations.downloads.discard(id(self))
         if handle is not None:
             handle.release()
 
@@ -116,11 +122,13 @@ class Download(ABC):
             await self._operations.pause(self._attempts, failure)
 
     async def _begin(self) -> Handle:
+        downloads = self._operations.downloads
+        downloads.add(id(self))
         request = Request.of(
             self._operation,
             self._arguments(),
             self._operations.left(self._attempts),
-            window=self._window,
+            window=window_bytes(self._window, len(downloads)),
         )
         handle = self._operations.transport.begin(request, brief=self._brief)
         self._handle = handle
@@ -302,6 +310,17 @@ class Walking(Download):
             last = self._entries[-1]
             after = walk_key(last.path, last.is_dir)
         return Open(self._operations.service, self._path, start_after=after)
+
+
+def window_bytes(most: int, downloads: int) -> int:
+    """The window of one of so many downloads.
+
+    Args:
+        most: its window when it is alone.
+        downloads: how many there are, this one included.
+    """
+    fair = AHEAD_BYTES_MAX // max(1, downloads)
+    return min(most, max(READ_WINDOW_BYTES_MIN, fair))
 
 
 def _unpack_page(page: Payload) -> Sequence[Any]:

@@ -43,12 +43,16 @@ class Operations:
         service: the name of the service.
         deadline: seconds that a call may take, and that a stream may go without
             progress, retries included.
+
+    Attributes:
+        downloads: ids of the open downloads, which share what may arrive ahead.
     """
 
     def __init__(self, transport: Transport, service: str, deadline: float) -> None:
         self.transport = transport
         self.service = _check_service(service)
         self.deadline = check_deadline(deadline)
+        self.downloads: set[int] = set()
         self._description: Description | None = None
 
     @property

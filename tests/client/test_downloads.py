@@ -1,0 +1,62 @@
+"""client/downloads.py: how much may arrive ahead, and jumps over directories."""
+
+from __future__ import annotations
+
+import pytest
+
+from storagebus.client import Client
+from storagebus.client.downloads import (
+    AHEAD_BYTES_MAX,
+    READ_WINDOW_BYTES,
+    READ_WINDOW_BYTES_MIN,
+    SKIPPED_MAX,
+    window_bytes,
+)
+
+
+@pytest.mark.parametrize("count", [1, 2, 16, 17, 64, 256])
+def test_downloads_share_what_may_arrive_ahead(count: int) -> None:
+    window = window_bytes(READ_WINDOW_BYTES, count)
+    assert READ_WINDOW_BYTES_MIN <= window <= READ_WINDOW_BYTES
+    assert window * count <= AHEAD_BYTES_MAX
+
+
+def test_a_single_download_has_its_whole_window_and_each_the_least() -> None:
+    assert window_bytes(READ_WINDOW_BYTES, 1) == READ_WINDOW_BYTES
+    assert window_bytes(READ_WINDOW_BYTES, 1_000) == READ_WINDOW_BYTES_MIN
+
+
+def test_open_downloads_are_counted_until_they_end(client: Client) -> None:
+    client.put_content("/count/x", bytes(3_000_000))
+    downloads = client._operations.downloads
+    readers = [client.reader("/count/x") for _ in range(3)]
+    assert len(downloads) == 3
+    readers.pop().close()
+    assert len(downloads) == 2
+    readers.clear()  # forgotten
+    assert len(downloads) == 0
+    client.get_content("/count/x")
+    client.list("/")
+    assert len(downloads) == 0
+
+
+def test_a_skipped_directory_of_any_size_is_left_out(client: Client) -> None:
+    count = 3 * SKIPPED_MAX
+    for number in range(count):
+        client.put_content(f"/jump/b/{number:05}", b"")
+    for name in ("a", "b-1", "b0", "c/x"):
+        client.put_content(f"/jump/{name}", b"")
+    found = []
+    walk = client.walk("/jump")
+    for info in walk:
+        found.append(info.path)
+        if info.path == "/jump/b":
+            walk.skip()
+    assert found == [
+        "/jump/a",
+        "/jump/b-1",
+        "/jump/b",
+        "/jump/b0",
+        "/jump/c",
+        "/jump/c/x",
+    ]
