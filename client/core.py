@@ -105,13 +105,13 @@ class ClientCore:
 
     @property
     def current(self) -> str:
-        """Address of the broker that new operations go to."""
-        return self._current.endpoint
+        """Address of the broker that the next operation goes to."""
+        return (self._answering() or self._current).endpoint
 
     @property
     def is_open(self) -> bool:
         """Whether some broker takes operations now."""
-        return self._current.is_open or any(b.is_open for b in self.brokers)
+        return self._answering() is not None
 
     # The connections
 
@@ -274,15 +274,17 @@ class ClientCore:
 
     # Inside
 
-    def _pick(self) -> Broker | None:
+    def _answering(self) -> Broker | None:
         """The current broker while it answers, else the first that does."""
-        if not self._current.is_open:
-            for broker in self.brokers:
-                if broker.is_open:
-                    self._current = broker
-                    return broker
-            return None
-        return self._current
+        if self._current.is_open:
+            return self._current
+        return next((broker for broker in self.brokers if broker.is_open), None)
+
+    def _pick(self) -> Broker | None:
+        broker = self._answering()
+        if broker is not None:
+            self._current = broker
+        return broker
 
     def _start(self, stream: Stream, broker: Broker, now: float, out: Output) -> None:
         if not broker.has_room:

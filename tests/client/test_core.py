@@ -288,7 +288,9 @@ def test_the_first_broker_that_answers_is_used_while_it_does() -> None:
     scene.connect(0)
     scene.open("b")
     assert [i for i, m in scene.sent if m.type is Type.OPEN] == [1, 1]
+    assert scene.core.current == scene.endpoints[1]
     scene.lose(1)
+    assert scene.core.current == scene.endpoints[0]
     assert isinstance(scene.error("a"), UnavailableError)
     scene.sent.clear()
     scene.open("c")

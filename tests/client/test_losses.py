@@ -157,8 +157,10 @@ def test_the_next_broker_takes_over(tmp_path: Path) -> None:
                 bus.brokers[0].stop()
                 found += stream.read()
             assert found == data
+            started = time.monotonic()
             for _ in range(20):
                 assert client.stat("/two/x").size == SIZE
+            assert time.monotonic() - started < 0.9  # nobody asks the lost one again
             # Back again, and now the other one goes.
             bus.start_broker(0)
             bus.brokers[0].wait_for_workers(1)
