@@ -12,7 +12,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from math import inf
+from dataclasses import dataclass
 from random import Random
 
 import zmq
@@ -25,12 +25,28 @@ from ..broker.notices import Notice
 from ..broker.sessions import Door, Peer
 from ..broker.settings import BrokerSettings
 from ..broker.wire import Message
-from ..drivers.errors import ProtocolError
+from ..drivers.errors import ProtocolError, StorageError
+from ..workers.elastic import PoolLoad
 from .context import Context
 
 BATCH_MESSAGES = 64
 """Messages taken from the children before the client has its turn."""
+BEAT_S = 0.5
+"""How often the owner of the children is told how they are."""
 _CLIENT = Peer(Door.CLIENTS, b"local")
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerLook:
+    """How one worker is.
+
+    Attributes:
+        boot: of its process.
+        stuck_s: seconds since which it has not let go of a call that was given up.
+    """
+
+    boot: bytes
+    stuck_s: float
 
 
 class LocalBroker:
@@ -44,6 +60,9 @@ class LocalBroker:
         settings: the broker's; `clients` is not used.
         admit: says why a worker may not join, or "".
         on_notice: told who joined, left or was turned away, from the I/O thread.
+
+    Attributes:
+        on_beat: told every `BEAT_S` how the workers are, from the I/O thread.
     """
 
     def __init__(
@@ -57,6 +76,8 @@ class LocalBroker:
         self._on_notice = on_notice
         self._inbox: deque[Message] = deque()
         self._announced = False
+        self.on_beat: Callable[[list[WorkerLook], PoolLoad], None] | None = None
+        self._beat_at = 0.0
         self._core = BrokerCore(
             settings,
             seed=int.from_bytes(os.urandom(6), "big"),
@@ -75,8 +96,8 @@ class LocalBroker:
     def next_deadline(self) -> float:
         """When it has something to do even if nothing arrives."""
         if self._inbox or not self._announced:
-            return -inf
-        return self._core.next_deadline()
+            return 0.0  # at once
+        return min(self._core.next_deadline(), self._beat_at)
 
     def links(self) -> Iterator[Link]:
         """Part of `Dealer`: this broker is always there."""
@@ -102,10 +123,18 @@ class LocalBroker:
         if now >= self._core.next_deadline():
             self._core.tick(now)
             self._flush()
+        if now >= self._beat_at:
+            self._beat_at = now + BEAT_S
+            self._beat(now)
         for _ in range(most):
             if not self._inbox:
                 return
             yield self._inbox.popleft()
+
+    def refuse_waiting(self, service: str, error: StorageError) -> None:
+        """End what waits for a worker that will not come."""
+        self._core.switch.refuse_waiting(service, error)
+        self._flush()
 
     def close(self) -> None:
         """Close the door."""
@@ -121,6 +150,19 @@ class LocalBroker:
                 self._core.undelivered(send, time.monotonic())
         while self._core.notices:
             self._on_notice(self._core.notices.popleft())
+
+    def _beat(self, now: float) -> None:
+        workers = self._core.roster.workers()
+        waiting = sum(len(backlog) for backlog in self._core.switch.backlogs.values())
+        load = PoolLoad(
+            workers=len(workers),
+            busy=sum(worker.calls + worker.open for worker in workers),
+            slots=sum(worker.slots for worker in workers),
+            waiting=waiting,
+        )
+        if self.on_beat is not None:
+            look = [WorkerLook(w.hello.boot, w.stuck_s(now)) for w in workers]
+            self.on_beat(look, load)
 
 
 def _as_delivered(message: Message) -> Message:

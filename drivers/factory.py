@@ -32,6 +32,7 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _BUILT_IN = {
     "filesystem": ("filesystem", "FilesystemDriver"),
     "inmemory": ("inmemory", "InMemoryDriver"),
+    "s3": ("s3", "S3Driver"),
 }
 _registered: dict[str, Factory] = {}
 _lock = threading.Lock()

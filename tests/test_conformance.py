@@ -23,6 +23,7 @@ from storagebus.drivers.conformance import (
     Tier,
     choose,
 )
+from storagebus.drivers.factory import create_child
 
 MakeDriver = Callable[[], StorageDriver]
 MakeWay = Callable[[pytest.FixtureRequest, str, dict[str, Any]], MakeDriver]
@@ -57,6 +58,12 @@ def _async(
     return lambda: AsyncDriver(endpoint)
 
 
+def _child(
+    request: pytest.FixtureRequest, name: str, parameters: dict[str, Any]
+) -> MakeDriver:
+    return lambda: create_child(name, parameters)
+
+
 def _running(
     request: pytest.FixtureRequest, name: str, parameters: dict[str, Any]
 ) -> str:
@@ -70,6 +77,7 @@ def _running(
 
 WAYS: dict[str, MakeWay] = {
     "in-process": _in_process,
+    "child": _child,
     "bus": _bus,
     "async": _async,
 }

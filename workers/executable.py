@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
+from sysconfig import get_path
 
 from ..drivers.errors import InvalidParameterError, InvalidStorageDriverError
 from ..drivers.factory import EXECUTABLE_PREFIX
@@ -20,8 +21,13 @@ KILL_MARGIN_S = 2.0
 
 
 def find_executable(driver: str) -> str | None:
-    """Path of a driver's executable on PATH, or None."""
-    return shutil.which(EXECUTABLE_PREFIX + driver)
+    """Path of a driver's executable, or None.
+
+    It is looked for on PATH, then where this Python installs its commands: the
+    drivers of this package are there, though nobody may have put that on PATH.
+    """
+    name = EXECUTABLE_PREFIX + driver
+    return shutil.which(name) or shutil.which(name, path=get_path("scripts"))
 
 
 def executable_spec(
