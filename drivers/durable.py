@@ -21,6 +21,10 @@ _CANNOT_COPY = frozenset(
     {errno.EXDEV, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL, errno.EPERM}
 )
 
+_IS_DIRECTORY = frozenset({errno.EISDIR, errno.ENOTEMPTY, errno.EEXIST})
+"""What a rename of a file onto a directory gives; the latter two when the file lies
+somewhere below that directory."""
+
 Announce = Callable[[os.stat_result], None]
 
 
@@ -128,22 +132,31 @@ def _try_replace(
         sync_directory(directory)
     except FileNotFoundError:
         return False
-    except IsADirectoryError:
-        tree.remove_all(destination, files=False)
-        if tree.has_object(destination):
-            raise occupied(destination) from None
-        if not tree.remove_empty(destination):
-            raise PathConflictError(
-                "a directory with foreign files is at this path", path=destination
-            ) from None
-        return False
     except OSError as error:
+        if error.errno in _IS_DIRECTORY:
+            _clear(tree, destination)
+            return False
         if error.errno != errno.EXDEV:
             raise
         _replace_across(tree, source, directory, name, announce)
     finally:
         os.close(directory)
     return True
+
+
+def _clear(tree: Tree, path: str) -> None:
+    """Remove the empty directories at an object's path.
+
+    Raises:
+        PathConflictError: they are not empty.
+    """
+    tree.remove_all(path, files=False)
+    if tree.has_object(path):
+        raise occupied(path) from None
+    if not tree.remove_empty(path):
+        raise PathConflictError(
+            "a directory with foreign files is at this path", path=path
+        ) from None
 
 
 def _replace_across(

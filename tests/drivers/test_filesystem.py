@@ -252,6 +252,16 @@ def test_delete_and_move_prune_what_they_empty(
     assert everything() == set()
 
 
+def test_an_object_is_not_moved_onto_a_directory_that_it_lies_in(
+    driver: StorageDriver,
+) -> None:
+    driver.put_content("/a/b/c", DATA)
+    for destination in ("/a", "/a/b"):
+        with pytest.raises(PathConflictError, match="a directory is at this path"):
+            driver.move("/a/b/c", destination)
+    assert driver.get_content("/a/b/c") == DATA
+
+
 def test_two_names_of_one_file_are_moved_like_two_objects(
     files: StorageDriver, root: Path
 ) -> None:
