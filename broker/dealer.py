@@ -8,7 +8,7 @@ socket belongs to the thread that made it.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from enum import Enum
 from math import inf
 
@@ -26,6 +26,8 @@ HIGH_WATER_MESSAGES = 20_000
 COPY_BYTES_MAX = 65_536
 """Payloads above this are handed to ZeroMQ without a copy."""
 KEEPALIVE_IDLE_S = 30
+KEEPALIVE_INTVL_S = 10
+KEEPALIVE_PROBES = 3
 _EVENT = struct.Struct("=Hi")
 """First frame of a monitor's message: event and value, in the host's byte order."""
 _MONITORED = zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED
@@ -49,10 +51,7 @@ class Dealer:
     def __init__(self, context: zmq.Context[zmq.Socket[bytes]], endpoint: str) -> None:
         self.endpoint = endpoint
         self._socket = context.socket(zmq.DEALER)
-        set_options(self._socket)
-        self._socket.setsockopt(zmq.IMMEDIATE, 1)
-        self._socket.setsockopt(zmq.RECONNECT_IVL, RECONNECT_IVL_MS)
-        self._socket.setsockopt(zmq.RECONNECT_IVL_MAX, RECONNECT_IVL_MAX_MS)
+        set_options(self._socket, _DEALER_OPTIONS)
         self._monitor = self._socket.get_monitor_socket(_MONITORED)
         self._socket.connect(endpoint)
 
@@ -125,19 +124,38 @@ def take_event(monitor: zmq.Socket[bytes]) -> int:
     return event
 
 
-def set_options(socket: zmq.Socket[bytes]) -> None:
-    """The options that every socket of the bus has, broker's and peers'."""
-    options = {
-        zmq.LINGER: 0,
-        zmq.SNDHWM: HIGH_WATER_MESSAGES,
-        zmq.RCVHWM: HIGH_WATER_MESSAGES,
-        zmq.MAXMSGSIZE: MESSAGE_BYTES_MAX,
-        zmq.HEARTBEAT_IVL: HEARTBEAT_IVL_MS,
-        zmq.HEARTBEAT_TIMEOUT: HEARTBEAT_TIMEOUT_MS,
-        zmq.HEARTBEAT_TTL: HEARTBEAT_TIMEOUT_MS,
-        zmq.TCP_KEEPALIVE: 1,
-        zmq.TCP_KEEPALIVE_IDLE: KEEPALIVE_IDLE_S,
-        zmq.IPV6: 1,
-    }
-    for option, value in options.items():
+_OPTIONS: dict[int, int] = {
+    zmq.LINGER: 0,
+    zmq.SNDHWM: HIGH_WATER_MESSAGES,
+    zmq.MAXMSGSIZE: MESSAGE_BYTES_MAX,
+    zmq.TCP_KEEPALIVE: 1,
+    zmq.TCP_KEEPALIVE_IDLE: KEEPALIVE_IDLE_S,
+    zmq.TCP_KEEPALIVE_INTVL: KEEPALIVE_INTVL_S,
+    zmq.TCP_KEEPALIVE_CNT: KEEPALIVE_PROBES,
+    zmq.IPV6: 1,
+}
+
+# A socket has either ZMTP heartbeats or a bound on what it receives, never both:
+# libzmq 4.3.5 aborts the process when a heartbeat is due on a connection that broke
+# while its input was paused at the bound. Where the other side is ours, credit bounds
+# the input, and a heartbeat finds a stopped process; see `doors` for the rest.
+HEARTBEATS: dict[int, int] = {
+    zmq.RCVHWM: 0,
+    zmq.HEARTBEAT_IVL: HEARTBEAT_IVL_MS,
+    zmq.HEARTBEAT_TIMEOUT: HEARTBEAT_TIMEOUT_MS,
+    zmq.HEARTBEAT_TTL: HEARTBEAT_TIMEOUT_MS,
+}
+
+_DEALER_OPTIONS: dict[int, int] = HEARTBEATS | {
+    zmq.IMMEDIATE: 1,
+    zmq.RECONNECT_IVL: RECONNECT_IVL_MS,
+    zmq.RECONNECT_IVL_MAX: RECONNECT_IVL_MAX_MS,
+}
+
+
+def set_options(
+    socket: zmq.Socket[bytes], more: Mapping[int, int] | None = None
+) -> None:
+    """Set the options that every socket of the bus has, and some more."""
+    for option, value in (_OPTIONS | dict(more or {})).items():
         socket.setsockopt(option, value)

@@ -17,11 +17,26 @@ from ..drivers.errors import (
     ProtocolError,
     UnavailableError,
 )
-from .dealer import COPY_BYTES_MAX, set_options, take_event
+from .dealer import (
+    COPY_BYTES_MAX,
+    HEARTBEATS,
+    HIGH_WATER_MESSAGES,
+    set_options,
+    take_event,
+)
 from .sessions import Door, Peer
 from .wire import Message, Payload, decode, encode
 
 FRAMES_MAX = 2
+# Anybody may knock at the clients' door, so that its input is bounded, and it has no
+# heartbeats (see `dealer`): the ends of processes and TCP's keepalive tell of losses.
+_INPUT_OPTIONS: dict[Door, dict[int, int]] = {
+    Door.CLIENTS: {zmq.RCVHWM: HIGH_WATER_MESSAGES},
+    Door.WORKERS: HEARTBEATS,
+}
+# Without MANDATORY a message to a peer that is gone or full is dropped in silence;
+# without HANDOVER a peer that returns with its old id is not heard.
+_ROUTER_OPTIONS: dict[int, int] = {zmq.ROUTER_MANDATORY: 1, zmq.ROUTER_HANDOVER: 1}
 EVENTS_MAX = 1_000
 """Events taken from a monitor before the messages have their turn."""
 
@@ -51,11 +66,7 @@ class DoorSocket:
         self.door = door
         self._locks: list[int] = []
         self._socket = context.socket(zmq.ROUTER)
-        set_options(self._socket)
-        # Without MANDATORY a message to a peer that is gone or full is dropped in
-        # silence; without HANDOVER a peer that returns with its old id is not heard.
-        self._socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
-        self._socket.setsockopt(zmq.ROUTER_HANDOVER, 1)
+        set_options(self._socket, _ROUTER_OPTIONS | _INPUT_OPTIONS[door])
         self._monitor = self._socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
         try:
             self._locks.extend(_lock(a) for a in addresses if a.startswith("ipc://"))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -177,3 +179,41 @@ def test_sending_says_whether_it_was_taken(context: Context, door: DoorSocket) -
     until(lambda: door.disconnections() > 0, "the end is heard of")
     until(lambda: not door.send(peer.routing_id, Message(Type.PING)), "and refused")
     assert door.disconnections() == 0
+
+
+FLOOD = """
+import os, sys, time, zmq
+raw = zmq.Context().socket(zmq.DEALER)
+raw.setsockopt(zmq.HEARTBEAT_IVL, 300)
+raw.setsockopt(zmq.HEARTBEAT_TTL, 2000)
+raw.setsockopt(zmq.SNDHWM, 0)
+raw.connect(sys.argv[1])
+for _ in range(60_000):
+    raw.send(bytes(60))
+time.sleep(0.5)
+os._exit(0)
+"""
+
+DOOR = """
+import subprocess, sys, time, zmq
+from storagebus.broker.doors import DoorSocket
+from storagebus.broker.sessions import Door
+address = "ipc://" + sys.argv[1] + "/door"
+door = DoorSocket(zmq.Context(), Door.CLIENTS, (address,))
+subprocess.run([sys.executable, "-c", sys.argv[2], address], check=True)
+time.sleep(2.5)  # while nobody reads, timers of a paused and broken connection run
+print("alive", sum(1 for _ in door.receive(100_000)) > 0, flush=True)
+"""
+
+
+@pytest.mark.slow
+def test_a_flood_that_breaks_off_does_not_end_the_process(folder: Path) -> None:
+    """libzmq 4.3.5 aborts when a heartbeat meets such a connection."""
+    ran = subprocess.run(
+        [sys.executable, "-c", DOOR, str(folder), FLOOD],
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert ran.stdout == b"alive True\n", ran.stderr
+    assert ran.returncode == 0
