@@ -1,0 +1,228 @@
+"""An upload's records as a chain: who may take the next step, with any number of hands.
+
+The records of an upload are the objects ROOT~uploads/PATH/~ID/1, 2, 3 ... A record is
+never changed. Each step (a claim, more parts, a close, a commit) is a new one, whose
+number is one higher than what its author has seen. It counts only if
+
+1. no object had that number: the server stores it with If-None-Match, and
+2. a listing afterwards shows the author's former record, and none higher than its own.
+
+So of two hands that saw the same state one goes on, and the other learns that it is
+superseded. The second rule is for a hand that slept until the upload had ended and its
+records were gone: the end removes all but the highest first, and that one last.
+
+A server without If-None-Match is asked whether the number is free, and afterwards, when
+others had the time to write, whose record it holds. That leaves a window (a writer that
+stalls between question and write for longer than `SETTLE_SECONDS`); docs say so.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from dataclasses import replace
+from enum import Enum
+
+from ..errors import (
+    PreconditionError,
+    UnavailableError,
+    UnsupportedMethodError,
+    UploadNotFoundError,
+    UploadSupersededError,
+)
+from .bucket import Bucket, attempt
+from .deleting import delete_keys
+from .listing import keys_below
+from .record import Record, Stage, decode, encode
+
+CLAIM_RACES_MAX = 20
+SETTLE_SECONDS = 0.25
+_DIGITS = 8
+
+
+class Fence(Enum):
+    """What a server does with If-None-Match."""
+
+    UNKNOWN = "unknown"
+    HONOURED = "honoured"
+    LACKING = "lacking"
+
+
+class Fences:
+    """Finds out, once a process, how the server of a bucket fences.
+
+    Args:
+        bucket: the bucket.
+    """
+
+    def __init__(self, bucket: Bucket) -> None:
+        self._bucket = bucket
+        self._fence = Fence.UNKNOWN
+
+    def honoured(self) -> bool:
+        """Whether the server stores nothing over what If-None-Match guards."""
+        if self._fence is Fence.UNKNOWN:
+            key = f"{self._bucket.uploads}~fence-{new_nonce()}"
+            self._fence = self._try_twice(key)
+            attempt(lambda: self._bucket.delete(key, None))
+        return self._fence is Fence.HONOURED
+
+    def _try_twice(self, key: str) -> Fence:
+        try:
+            self._bucket.put(key, b"", None, IfNoneMatch="*")
+            self._bucket.put(key, b"", None, IfNoneMatch="*")
+        except PreconditionError:
+            return Fence.HONOURED
+        except UnsupportedMethodError:
+            pass
+        return Fence.LACKING
+
+
+class Chain:
+    """The records of one upload.
+
+    Args:
+        bucket: where they are.
+        fences: what is known of the server.
+        path: the object to be.
+        upload_id: the upload.
+    """
+
+    def __init__(
+        self, bucket: Bucket, fences: Fences, path: str, upload_id: str
+    ) -> None:
+        self.path = path
+        self.upload_id = upload_id
+        self.prefix = f"{bucket.uploads}{path[1:]}/~{upload_id}/"
+        self._bucket = bucket
+        self._fences = fences
+
+    def begin(self, record: Record) -> int:
+        """Store the first record of a new upload; returns its number."""
+        self._bucket.put(self._key(1), encode(record), self.path)
+        return 1
+
+    def latest(self) -> tuple[int, Record] | None:
+        """The last step, or None when the upload has ended or never was."""
+        for _ in range(CLAIM_RACES_MAX):
+            numbers = self._numbers()
+            if not numbers:
+                return None
+            found = self.read(numbers[-1])
+            if found is not None:
+                return numbers[-1], found[0]
+        raise UnavailableError("the upload is changing too fast", path=self.path)
+
+    def read(self, number: int) -> tuple[Record, bytes] | None:
+        """A record and the tail that it holds, or None when it is gone."""
+        stored = self._bucket.get(self._key(number), self.path)
+        return None if stored is None else decode(stored)
+
+    def advance(self, number: int, record: Record, tail: bytes = b"") -> int:
+        """Take the next step, as the one who took step `number`.
+
+        Args:
+            number: the author's last record.
+            record: what holds from now on.
+            tail: bytes for the new record to hold.
+
+        Returns:
+            The number of the new record.
+
+        Raises:
+            UploadSupersededError: somebody else has taken a step, or ended the upload.
+        """
+        following = number + 1
+        if not self._create(following, encode(record, tail), record.nonce):
+            raise UploadSupersededError(path=self.path)
+        if self._numbers(number - 1) != [number, following]:
+            # Of an upload that has ended nothing else would remove this record.
+            attempt(lambda: self._bucket.delete(self._key(following), self.path))
+            raise UploadSupersededError(path=self.path)
+        return following
+
+    def claim(self, stage: Stage = Stage.OPEN) -> tuple[int, Record]:
+        """Take the upload over from whoever has it.
+
+        Args:
+            stage: `OPEN` to go on with it, `DROPPED` to remove it.
+
+        Returns:
+            The number of the new record, and the one that it is made from: what is
+            stored so far.
+
+        Raises:
+            UploadNotFoundError: it has ended, or never was.
+        """
+        for _ in range(CLAIM_RACES_MAX):
+            last = self.latest()
+            if last is None or (
+                last[1].stage is Stage.DROPPED and stage is not Stage.DROPPED
+            ):
+                raise UploadNotFoundError(path=self.path)
+            number, record = last
+            claimed = replace(
+                record,
+                stage=stage,
+                nonce=new_nonce(),
+                generation=record.generation + 1,
+            )
+            try:
+                return self.advance(number, claimed), record
+            except UploadSupersededError:
+                continue
+        raise UnavailableError("too many writers claim this upload", path=self.path)
+
+    def erase(self, last: int) -> None:
+        """Remove all records, the highest one last.
+
+        Args:
+            last: number of the highest.
+        """
+        former = [self._key(number) for number in range(1, last)]
+        delete_keys(self._bucket, former, self.path)
+        delete_keys(self._bucket, [self._key(last)], self.path)
+
+    def _key(self, number: int) -> str:
+        return f"{self.prefix}{number:0{_DIGITS}}"
+
+    def _numbers(self, after: int = 0) -> list[int]:
+        """The numbers of the records above `after`, in order."""
+        start_after = self._key(after) if after else ""
+        names = (
+            key.removeprefix(self.prefix)
+            for key in keys_below(self._bucket, self.prefix, self.path, start_after)
+        )
+        # Not every server honours StartAfter.
+        return sorted(
+            int(name) for name in names if name.isdigit() and int(name) > after
+        )
+
+    def _create(self, number: int, content: bytes, nonce: str) -> bool:
+        """Store a record under a number that is free; whether it was."""
+        if not self._fences.honoured():
+            return self._create_unfenced(number, content, nonce)
+        for _ in range(CLAIM_RACES_MAX):
+            try:
+                self._bucket.put(self._key(number), content, self.path, IfNoneMatch="*")
+                return True
+            except PreconditionError:
+                # The SDK may have sent it twice, and our own first try be in the way.
+                found = self.read(number)
+                if found is not None:
+                    return found[0].nonce == nonce
+                # Two hands at once can get in each other's way without a winner.
+        return False
+
+    def _create_unfenced(self, number: int, content: bytes, nonce: str) -> bool:
+        if self.read(number) is not None:
+            return False
+        self._bucket.put(self._key(number), content, self.path)
+        time.sleep(SETTLE_SECONDS)
+        found = self.read(number)
+        return found is not None and found[0].nonce == nonce
+
+
+def new_nonce() -> str:
+    """What tells a record from all others."""
+    return secrets.token_hex(8)
