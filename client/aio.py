@@ -45,7 +45,9 @@ from .client import DEADLINE_S
 from .connection import Connection
 from .context import context
 from .downloads import Listing, Reading, Walking
+from .driver import FALLBACK_NAME
 from .handles import Handle, notify
+from .labels import labelled
 from .operations import Description, Operations, fits_inline
 from .requests import Request
 from .uploads import Upload, put_whole
@@ -185,6 +187,7 @@ class LoopTransport:
         self._pump_soon()
 
 
+@labelled
 class AsyncClient:
     """A service of the bus, for asyncio.
 
@@ -264,7 +267,7 @@ class AsyncClient:
                 raise UnsupportedMethodError("reader(if_match=)", path=path)
             return Reading(self._operations, path, offset, length, if_match)
 
-        return AsyncReader(path, make)
+        return AsyncReader(path, make, self._label)
 
     def writer(
         self, path: str, append: bool = False, *, upload_id: str | None = None
@@ -280,7 +283,7 @@ class AsyncClient:
                 raise UnsupportedMethodError("writer(upload_id=)", path=path)
             return Upload(self._operations, path, append, upload_id)
 
-        return AsyncWriter(path, make)
+        return AsyncWriter(path, make, self._label)
 
     async def stat(self, path: str) -> FileInfo:
         """What is at `path`."""
@@ -321,7 +324,7 @@ class AsyncClient:
         """All below a directory, in order; `async for`."""
         check_path(path, root=True)
         after = None if start_after is None else check_start_after(start_after)
-        return AsyncWalk(Walking(self._operations, path, after))
+        return AsyncWalk(Walking(self._operations, path, after), self._label)
 
     async def upload_status(self, path: str, upload_id: str) -> UploadStatus:
         """What became of an upload."""
@@ -338,6 +341,10 @@ class AsyncClient:
     async def close(self) -> None:
         """Leave the brokers; what is under way fails. Harmless when repeated."""
         self._transport.close()
+
+    def _label(self) -> str:
+        known = self._operations.known
+        return known.driver if known is not None else FALLBACK_NAME
 
     async def __aenter__(self) -> AsyncClient:
         return self

@@ -15,6 +15,7 @@ from ..drivers.checked import check_bytes
 from ..drivers.contract import FileInfo
 from ..drivers.errors import InvalidStateError
 from .downloads import Reading, Walking
+from .labels import labelled
 from .uploads import Upload
 
 READ_ALL = -1
@@ -39,18 +40,26 @@ class _Droppable:
                 pass  # the loop is closed, and with it the client
 
 
+@labelled
 class AsyncReader(_Droppable):
     """A stream of an object's bytes.
 
     Args:
         path: the object, for errors.
         make: starts the download.
+        label: tells the driver's name, for errors.
 
     Attributes:
         identity: the object's identity, or None; known once it is open.
     """
 
-    def __init__(self, path: str, make: Callable[[], Awaitable[Reading]]) -> None:
+    def __init__(
+        self,
+        path: str,
+        make: Callable[[], Awaitable[Reading]],
+        label: Callable[[], str],
+    ) -> None:
+        self._label = label
         self._path = path
         self._make = make
         self._reading: Reading | None = None
@@ -145,6 +154,7 @@ class AsyncReader(_Droppable):
         return piece
 
 
+@labelled
 class AsyncWriter(_Droppable):
     """An upload of one object; nothing is visible before `commit`.
 
@@ -154,9 +164,13 @@ class AsyncWriter(_Droppable):
     Args:
         path: the object to be, for errors.
         make: starts the upload.
+        label: tells the driver's name, for errors.
     """
 
-    def __init__(self, path: str, make: Callable[[], Awaitable[Upload]]) -> None:
+    def __init__(
+        self, path: str, make: Callable[[], Awaitable[Upload]], label: Callable[[], str]
+    ) -> None:
+        self._label = label
         self._path = path
         self._make = make
         self._opened: Upload | None = None
@@ -251,10 +265,12 @@ class AsyncWriter(_Droppable):
             await self.cancel()
 
 
+@labelled
 class AsyncWalk(_Droppable):
     """All below a directory, as an asynchronous iterator."""
 
-    def __init__(self, walking: Walking) -> None:
+    def __init__(self, walking: Walking, label: Callable[[], str]) -> None:
+        self._label = label
         self._walking = walking
 
     async def open(self) -> AsyncWalk:
