@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import stat
 import subprocess
@@ -107,6 +108,8 @@ def test_killed_processes_come_back_and_none_outlives_it(up: Any) -> None:
     running.process.kill()
     until(lambda: gone(processes))
     running.process.communicate(timeout=10)
+    # Nobody was left to do that.
+    shutil.rmtree(Path(endpoint.removeprefix("ipc://")).parent)
 
 
 CONFIGURATION = """
