@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import math
 import os
-import resource
 import signal
 import threading
 import time
@@ -17,6 +16,7 @@ import zmq
 
 from .core import BrokerCore
 from .doors import DoorSocket
+from .filelimit import raise_file_limit
 from .messages import Farewell, Reason, pack
 from .notices import Joined, Left, Notice
 from .sessions import Door
@@ -183,7 +183,7 @@ def run(
         UnavailableError, AccessDeniedError, InvalidParameterError: an address
             cannot be bound.
     """
-    _raise_file_limit()
+    raise_file_limit()
     broker = Broker(settings)
 
     def stop(number: int, frame: FrameType | None) -> None:
@@ -205,10 +205,3 @@ def run(
             signal.signal(number, handler)
     log.info("stopped")
     return 0
-
-
-def _raise_file_limit() -> None:
-    """Use all the descriptors that the system allows: every peer takes one."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != hard:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -73,7 +73,7 @@ class Service:
     driver: str
     workers: int = 1
     slots: int = 16
-    streams: int = 256
+    streams: int = 1_024
     parameters: Mapping[str, object] = field(default_factory=dict, repr=False)
     references: Mapping[str, Reference] = field(default_factory=dict)
 
@@ -166,7 +166,7 @@ SERVICE_KEYS = (
     Parameter(
         "streams",
         whole(1, STREAMS_MAX),
-        256,
+        1_024,
         public=True,
         help="open streams at once in each",
     ),

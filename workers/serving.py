@@ -21,6 +21,7 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from ..broker.addresses import check_addresses
+from ..broker.filelimit import raise_file_limit
 from ..broker.messages import BOOT_BYTES, PROTOCOL_MAX, PROTOCOL_MIN, Hello
 from ..drivers.checked import Checked
 from ..drivers.contract import StorageDriver
@@ -116,6 +117,7 @@ def serve(
     if instance is None:
         instance = instance_of(driver.name, childhood.given or {})
     hello = greeting(checked, told, instance)
+    raise_file_limit()
     loop = WorkerLoop(checked, hello, told.endpoints)
     ended = threading.Event()
     if told.fd is not None:
