@@ -33,7 +33,7 @@ def told(line, pipe):
 
 def test_nothing_said_is_nothing_known():
     assert surroundings({}) == Surroundings()
-    assert (Surroundings().slots, Surroundings().streams) == (16, 256)
+    assert (Surroundings().slots, Surroundings().streams) == (16, 1024)
 
 
 def test_all_that_can_be_said(pipe):
