@@ -78,6 +78,7 @@ def status(
             "streams": budget.flows,
             "streams_max": budget.streams_max,
             "in_flight_bytes": budget.in_flight,
+            "unread_bytes": core.switch.unread.bytes,
             "in_flight_bytes_max": budget.in_flight_max,
             "services_total": len(core.roster.services),
             "counters": core.counters,

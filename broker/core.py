@@ -132,10 +132,13 @@ class BrokerCore:
     def undelivered(self, send: Send, now: float) -> None:
         """ZeroMQ did not take a message: its peer is gone, or reads nothing."""
         session = self.sessions.get(send.peer)
+        if session is None:
+            self.switch.unread.forget(send.peer)
         if session is None or session.epoch != send.message.epoch:
             return
         if isinstance(session, ClientSession):
             self._lose(session, now)
+            self.switch.unread.forget(send.peer)
             return
         # What still waits behind this message will not be delivered either.
         behind = [other for other in self.outbox if other.peer == send.peer]
@@ -211,6 +214,7 @@ class BrokerCore:
                 self.roster.add(session)
             else:
                 session = ClientSession(peer, self._epoch, hello)
+                self.switch.unread.regreeted(peer)
         except Refusal as refusal:
             self.notices.append(TurnedAway(hello, refusal.reason, str(refusal)))
             self._dismiss(peer, refusal.reason, str(refusal), epoch=0)
@@ -268,6 +272,10 @@ class BrokerCore:
     def _sweep(self, door: Door) -> None:
         for session in self.sessions.at(door):
             self._send(session, Message(Type.PING, offset=2))
+        for peer in self.switch.unread.peers():
+            # Without a session, but perhaps with a connection and its full queue.
+            if peer.door is door and self.sessions.get(peer) is None:
+                self.outbox.append(Send(peer, Message(Type.PING, offset=2)))
 
     def _beat(self, now: float) -> None:
         beat = self.settings.heartbeat_ms / 1000
@@ -319,6 +327,9 @@ class BrokerCore:
     def _ping(self, session: Session, message: Message, now: float) -> None:
         self._send(session, Message(Type.PONG, offset=message.offset))
 
+    def _caught_up(self, client: ClientSession, message: Message, now: float) -> None:
+        self.switch.caught_up(client, message.offset)
+
     def _ignore(self, session: Session, message: Message, now: float) -> None:
         """A message that needs nothing but to have been heard."""
 
@@ -343,7 +354,7 @@ _FROM_CLIENT: dict[Type, _Handler] = {
     Type.CANCEL: BrokerCore._cancel,
     Type.CREDIT: BrokerCore._credit,
     Type.PING: BrokerCore._ping,
-    Type.PONG: BrokerCore._ignore,
+    Type.PONG: BrokerCore._caught_up,
     Type.GOAWAY: BrokerCore._gone,
 }
 

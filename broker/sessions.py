@@ -44,6 +44,7 @@ class Stream:
         expires: when it is dropped if it still waits.
         arrived: when it arrived.
         attempt: how often it was given to a worker.
+        held: whether its client is granted nothing, since it left too much unread.
         given_up: since when nobody waits for it, though a worker has it; else None.
     """
 
@@ -55,6 +56,7 @@ class Stream:
         "expires",
         "flow",
         "given_up",
+        "held",
         "holds_stream",
         "opened",
         "service",
@@ -83,6 +85,7 @@ class Stream:
         self.arrived = arrived
         self.expires = expires
         self.attempt = 0
+        self.held = False
         self.given_up: float | None = None
 
 

@@ -7,6 +7,7 @@ they have going on.
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import count
 
 from ..drivers.errors import (
     BusyError,
@@ -21,7 +22,7 @@ from ..drivers.errors import (
 )
 from . import relay
 from .backlog import Backlog
-from .budget import Budget
+from .budget import Budget, Flow
 from .messages import (
     INLINE_BYTES_MAX,
     STREAMS,
@@ -33,8 +34,11 @@ from .messages import (
 from .roster import Roster
 from .sessions import ClientSession, Session, Stream, WorkerSession
 from .settings import BrokerSettings
+from .unread import Unread
 from .wire import BUDGET_MS_DEFAULT, TERMINAL, Message, Type
 
+FENCE_TOKEN_MIN = 16
+"""Fences' tokens count from here; smaller ones are of other PINGs."""
 RETRY_AFTER_S = 0.2
 """What a client that meets a full queue is told to wait."""
 
@@ -64,9 +68,11 @@ class Switch:
         self.budget = Budget(
             settings.streams_max, settings.floor_bytes, settings.pool_bytes
         )
+        self.unread = Unread(settings.floor_bytes, settings.pool_bytes)
         self.backlogs: dict[str, Backlog] = {}
         self.counters = {"opened": 0, "busy": 0, "expired": 0, "rerouted": 0}
         self._send = send
+        self._next_token = count(FENCE_TOKEN_MIN).__next__
 
     # -- from clients ---------------------------------------------------------
 
@@ -99,7 +105,7 @@ class Switch:
                 return
             stream.flow = flow
             if not stream.upload:
-                self.budget.grant(flow, 0, message.limit)
+                self._first_grant(client, stream, flow, message.limit)
         waiting = self.backlogs.get(wanted.service)
         if waiting is not None and waiting.waits(stream.holds_stream):
             self._wait_or_refuse(stream)
@@ -151,9 +157,27 @@ class Switch:
         if stream is None:
             return
         flow = relay.download_flow(stream, message)
+        if stream.held:
+            flow.limit = max(flow.limit, message.limit)
+            return
         raised = self.budget.grant(flow, message.offset, message.limit)
         if stream.worker is not None and raised:
             self._to_worker(stream, message._replace(limit=flow.passed))
+
+    def caught_up(self, client: ClientSession, token: int) -> None:
+        """A PONG: the client has read what came before the PING."""
+        if not self.unread.answered(client.peer, token):
+            return
+        self._fence(client)
+        if self.unread.excessive(client.peer):
+            return
+        for stream in client.streams.values():
+            if stream.held and stream.flow is not None:
+                stream.held = False
+                flow = stream.flow
+                if self.budget.grant(flow, 0, flow.limit) and stream.worker is not None:
+                    credit = Message(Type.CREDIT, stream.client_stream)
+                    self._to_worker(stream, credit._replace(limit=flow.passed))
 
     # -- from workers ---------------------------------------------------------
 
@@ -175,6 +199,8 @@ class Switch:
             if client is not None:
                 client.streams.pop(stream.client_stream, None)
             self._close_flow(stream)
+            if client is not None:
+                self._fence(client)
             self.feed(stream.service, now)
 
     def feed(self, service: str, now: float) -> None:
@@ -205,6 +231,7 @@ class Switch:
                 stream.client = None
                 self._close_flow(stream)
                 continue
+            self._leave_unread(stream)
             stream.client = None
             if stream.given_up is None:
                 stream.given_up = now
@@ -279,8 +306,8 @@ class Switch:
 
     def _expired(self, stream: Stream) -> None:
         self.counters["expired"] += 1
-        count = len(self.roster.services.get(stream.service, []))
-        what = f"none of its {count} workers was free" if count else "no worker"
+        there = len(self.roster.services.get(stream.service, []))
+        what = f"none of its {there} workers was free" if there else "no worker"
         detail = f"service {stream.service!r}: {what} in time"
         self.end(stream, DeadlineExceededError(detail, executed=Executed.NO))
 
@@ -296,8 +323,30 @@ class Switch:
 
     def _close_flow(self, stream: Stream) -> None:
         if stream.flow is not None:
+            self._leave_unread(stream)
             self.budget.close(stream.flow)
             stream.flow = None
+
+    def _first_grant(
+        self, client: ClientSession, stream: Stream, flow: Flow, limit: int
+    ) -> None:
+        stream.held = self.unread.excessive(client.peer)
+        if stream.held:
+            flow.limit = limit
+            self._fence(client)
+        else:
+            self.budget.grant(flow, 0, limit)
+
+    def _leave_unread(self, stream: Stream) -> None:
+        if stream.client is not None and stream.flow is not None and not stream.upload:
+            flow = stream.flow
+            self.unread.add(stream.client.peer, flow.forwarded - flow.received)
+
+    def _fence(self, client: ClientSession) -> None:
+        if self.unread.fence_due(client.peer):
+            token = self._next_token()
+            self.unread.fence(client.peer, token)
+            self._send(client, Message(Type.PING, offset=token))
 
     def _backlog(self, service: str) -> Backlog:
         backlog = self.backlogs.get(service)

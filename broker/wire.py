@@ -188,7 +188,7 @@ def decode(frames: Sequence[Payload], *, from_broker: bool) -> Message:
         raise ProtocolError(f"unknown message type {type_}")
     if (known in _SESSION) != (stream == 0):
         raise ProtocolError(f"{known.name} with stream id {stream}")
-    if stream > NUMBER_MAX or offset > NUMBER_MAX or limit > NUMBER_MAX:
+    if max(stream, offset, limit, epoch) > NUMBER_MAX:
         raise ProtocolError(f"{known.name}: a number of 2^53 or more")
     if map_length > MAP_BYTES_MAX or HEADER_BYTES + map_length > len(head):
         raise ProtocolError(f"{known.name}: map_length {map_length} does not fit")

@@ -19,6 +19,7 @@ import pytest
 import zmq
 from bus import PATIENCE_S, TestPeer, running, settings_at, until
 
+from storagebus.broker import dealer
 from storagebus.broker.dealer import Link
 from storagebus.broker.loop import Broker, run
 from storagebus.broker.messages import Farewell, Operation, Reason, parse
@@ -404,3 +405,62 @@ def test_frames_of_a_raw_peer_are_what_the_specification_says(
     assert not isinstance(welcome, ProtocolError)
     assert welcome.epoch == int.from_bytes(frames[0][48:56], "big") > 0
     raw.close(0)
+
+
+STALLED = """
+import sys, zmq
+sys.path[:0] = sys.argv[1:2]
+from pathlib import Path
+from bus import settings_at
+from storagebus.broker.loop import run
+run(settings_at(Path(sys.argv[2])), lambda broker: print("ready", flush=True))
+"""
+
+
+@pytest.mark.slow
+def test_clients_that_do_not_read_take_no_more_memory_than_they_may(
+    folder: Path, join: Join, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Small objects, answered with one RESULT each, to clients that never read it."""
+    support = str(Path(__file__).parents[1] / "support")
+    child = subprocess.Popen(
+        [sys.executable, "-c", STALLED, support, str(folder)], stdout=subprocess.PIPE
+    )
+    try:
+        assert child.stdout is not None
+        assert child.stdout.readline() == b"ready\n"
+        # Their own sockets take next to nothing off the broker's hands.
+        little = dealer._DEALER_OPTIONS | {zmq.RCVHWM: 1, zmq.HEARTBEAT_IVL: 0}
+        with monkeypatch.context() as patch:
+            patch.setattr(dealer, "_DEALER_OPTIONS", little)
+            clients = [join(f"ipc://{folder}/clients", "client") for _ in range(50)]
+        worker = join(f"ipc://{folder}/workers", "worker", slots=10, streams=10_000)
+        process = psutil.Process(child.pid)
+        before = process.memory_info().rss
+        served = serve_small_objects(worker, clients, rounds=10)
+        held = process.memory_info().rss - before
+    finally:
+        child.kill()
+        child.wait()
+        assert child.stdout is not None
+        child.stdout.close()
+    # The pool and each client's floor, and what Python and libzmq add.
+    given = settings_at(folder)
+    bound = (given.pool_bytes + 50 * given.floor_bytes) * 3 // 2
+    assert served > given.pool_bytes
+    assert held < bound, f"{held >> 20} MiB held of {served >> 20} MiB served"
+
+
+def serve_small_objects(worker: TestPeer, clients: list[TestPeer], rounds: int) -> int:
+    """Each client opens reads of 64 KiB, four a round; returns the bytes served."""
+    content = os.urandom(65_536)
+    served = 0
+    for first in range(1, 4 * rounds, 4):
+        for client in clients:
+            for stream in range(first, first + 4):
+                client.open(stream, Operation.READ, limit=1 << 20)
+        for opened in worker.rest(0.2):
+            if opened.limit >= len(content):
+                worker.say(Type.RESULT, opened.stream, payload=content)
+                served += len(content)
+    return served

@@ -56,7 +56,7 @@ def test_header() -> None:
         "stream": 0x0001_0203_0405_0607,
         "offset": 0x0002_0304_0506_0708,
         "limit": 0x0003_0405_0607_0809,
-        "epoch": 0x0405_0607_0809_0A0B,
+        "epoch": 0x0004_0506_0708_090A,
     }
     message = Message(
         Type.OPEN,

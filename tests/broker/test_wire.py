@@ -212,6 +212,7 @@ def _head(**changes: int | bytes) -> bytes:
         ([_head(stream=NUMBER_MAX + 1)], "2\\^53 or more"),
         ([_head(offset=NUMBER_MAX + 1)], "2\\^53 or more"),
         ([_head(limit=NUMBER_MAX + 1)], "2\\^53 or more"),
+        ([_head(epoch=NUMBER_MAX + 1)], "2\\^53 or more"),
         ([_head(map_length=1)], "map_length 1 does not fit"),
         (
             [_head(map_length=MAP_BYTES_MAX + 1) + bytes(MAP_BYTES_MAX + 1)],

@@ -94,6 +94,8 @@ class BrokerScript:
         if plain == ["counters"]:
             return [f"{name} {count}" for name, count in sorted(core.counters.items())]
         lines = [f"in flight {shown['broker']['in_flight_bytes']}"]
+        if shown["broker"]["unread_bytes"]:
+            lines.append(f"unread {shown['broker']['unread_bytes']}")
         for name, service in shown["services"].items():
             lines.append(f"{name}: waiting {service['waiting']}")
             lines += [

@@ -6,12 +6,13 @@ peers are sent is checked as it arrives.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from random import Random
 
 from scene import Scene, Sent
 
-from storagebus.broker.messages import STREAMS, Operation
+from storagebus.broker.messages import STREAMS, Open, Operation, pack
 from storagebus.broker.sessions import ClientSession, Stream
 from storagebus.broker.wire import TERMINAL, Message, Type
 from storagebus.drivers.errors import ProtocolError
@@ -60,7 +61,11 @@ class Half:
 
 
 class Actor:
-    """A peer: its name, and its streams in the session it has now."""
+    """A peer: its name, and its streams in the session it has now.
+
+    Attributes:
+        lazy: it reads nothing, so that what it is sent stays in its inbox.
+    """
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -68,6 +73,8 @@ class Actor:
         self.streams: dict[int, Half] = {}
         self.draining = False
         self.last_stream = 0
+        self.lazy = self.has_dozed = False
+        self.inbox: deque[Message] = deque()
 
     def live(self) -> list[int]:
         """The streams that have not ended."""
@@ -117,7 +124,11 @@ class World:
 
     def arrive(self, kind: str = "") -> None:
         """Somebody new greets, or somebody greets once more."""
-        names = [n for n in self.actors if n not in self.scene.gone]
+        names = [
+            name
+            for name, actor in self.actors.items()
+            if name not in self.scene.gone and not actor.lazy
+        ]
         if names and not kind and self.chance.random() < 0.3:
             name = self.chance.choice(names)
         else:
@@ -139,15 +150,15 @@ class World:
         reads = operation is Operation.READ
         actor.streams[number] = Half(operation, granted=limit if reads else 0)
         size = self.chance.randint(0, 200) if operation is Operation.PUT else 0
-        self.take(
-            self.scene.open(
-                actor.name,
-                number,
-                operation,
-                limit=limit,
-                budget_ms=self.chance.choice([0, 1, 200, 3_000, 30_000]),
-                payload=bytes(size),
-            )
+        self.say(
+            actor,
+            Type.OPEN,
+            number,
+            code=int(operation),
+            fields=pack(Open("default", "/a")),
+            limit=limit,
+            budget_ms=self.chance.choice([0, 1, 200, 3_000, 30_000]),
+            payload=bytes(size),
         )
 
     def send(self) -> None:
@@ -239,7 +250,7 @@ class World:
             return
         kind = self.chance.choice(list(Type))
         number = self.chance.randint(1, 9) if kind >= Type.OPEN else 0
-        if kind is Type.HELLO or number in actor.streams:
+        if kind in (Type.HELLO, Type.GOAWAY) or number in actor.streams:
             return  # a valid message by accident; the model does not follow it
         self.say(actor, kind, number, offset=self.chance.randint(0, 5000))
 
@@ -257,6 +268,18 @@ class World:
             case _:
                 self.scene.full.add(actor.name)
 
+    def doze(self) -> None:
+        """A client stops reading for a while."""
+        actor = self.somebody("c")
+        if actor is not None:
+            actor.lazy = actor.has_dozed = True
+
+    def wake(self) -> None:
+        """Whoever does not read reads again."""
+        for actor in self.actors.values():
+            actor.lazy = False
+        self.take([])
+
     def leave_politely(self) -> None:
         """Somebody says goodbye."""
         actor = self.somebody()
@@ -273,6 +296,7 @@ class World:
 
     def finish(self) -> None:
         """Workers answer all they have, and time passes: no stream may be left."""
+        self.wake()
         for _ in range(100):
             busy = [
                 (actor, number)
@@ -302,6 +326,7 @@ class World:
         assert len(core.sessions) == 0
         assert core.roster.workers() == []
         assert (budget.flows, budget.in_flight, budget.pooled) == (0, 0, 0)
+        assert core.switch.unread.bytes == 0
         for backlog in core.switch.backlogs.values():
             assert (len(backlog), backlog.bytes) == (0, 0)
 
@@ -310,9 +335,12 @@ class World:
     def take(self, sent: list[Sent]) -> None:
         """Everybody reads what came."""
         for name, message in sent:
-            actor = self.actors.get(name)
-            if actor is not None:
-                self.read(actor, message)
+            actor = self.actors[name]
+            actor.inbox.append(message)
+        for actor in list(self.actors.values()):
+            while actor.inbox and not actor.lazy:
+                self.read(actor, actor.inbox.popleft())
+        self.check_inboxes()
 
     def read(self, actor: Actor, message: Message) -> None:
         """One message comes; it must be one that may come."""
@@ -328,7 +356,13 @@ class World:
             actor.epoch = 0
             actor.streams.clear()
             return
-        assert message.epoch == actor.epoch, "a message of another session"
+        if message.epoch != actor.epoch:
+            # It was sent before the session ended, and read after it.
+            assert actor.has_dozed, "a message of another session"
+            return
+        if kind is Type.PING and actor.name[0] == "c":
+            self.say(actor, Type.PONG, offset=message.offset)
+            return
         if kind in (Type.PING, Type.PONG):
             return
         if kind is Type.DRAIN:
@@ -351,12 +385,21 @@ class World:
         if kind in (Type.ACCEPT, Type.CREDIT):
             half.sendable = max(half.sendable, message.limit)
 
+    def check_inboxes(self) -> None:
+        """What nobody reads is bounded: it is what a broker must hold for them."""
+        clients = [a for a in self.actors.values() if a.name[0] == "c"]
+        held = sum(len(message.payload) for actor in clients for message in actor.inbox)
+        budget = self.scene.core.switch.budget
+        floors = FLOOR_BYTES * len(clients)
+        assert held <= budget.in_flight_max + POOL_BYTES + floors
+
     def check(self) -> None:
         """What always holds."""
         core = self.scene.core
         budget = core.switch.budget
         assert budget.in_flight <= budget.in_flight_max
         assert 0 <= budget.pooled <= POOL_BYTES
+        assert core.switch.unread.bytes >= 0
         streams: set[Stream] = set()
         for session in core.sessions:
             streams.update(session.streams.values())
@@ -412,6 +455,8 @@ _ACTIONS: dict[Callable[[World], None], int] = {
     World.chat: 6,
     World.offend: 2,
     World.vanish: 2,
+    World.doze: 2,
+    World.wake: 2,
     World.leave_politely: 1,
     World.wait: 4,
 }

@@ -117,6 +117,14 @@ class TestPeer:
                 assert not isinstance(received, ProtocolError), received
                 self._ready.append(received)
 
+    def rest(self, seconds: float) -> Iterator[Message]:
+        """What comes until nothing has come for that long."""
+        while True:
+            try:
+                yield self.next(seconds)
+            except AssertionError:
+                return
+
     def expect(self, kind: Type, seconds: float = PATIENCE_S) -> Message:
         """The next message, which must be of this type."""
         message = self.next(seconds)

@@ -49,7 +49,7 @@ def messages(draw: st.DrawFn) -> Message:
         offset=draw(st.integers(0, NUMBER_MAX - len(payload))),
         limit=draw(numbers),
         budget_ms=draw(st.integers(0, 0xFFFF_FFFF)),
-        epoch=draw(st.integers(0, (1 << 64) - 1)),
+        epoch=draw(numbers),
         fields=pack_map(draw(maps)),
         vouched=pack_map(draw(maps)) if vouched else b"",
         payload=payload,
