@@ -296,7 +296,8 @@ class BrokerCore:
         client.last_stream = message.stream
         wanted = parse(Open, message.fields)
         if wanted.service == BUS_SERVICE:
-            self._send(client, admin.answer(self, wanted, message, now))
+            answer = admin.answer(self, wanted, message, now)
+            self._send(client, answer, message.stream)
         else:
             self.switch.open(client, wanted, message, now)
 
@@ -336,8 +337,9 @@ class BrokerCore:
     def _gone(self, session: Session, message: Message, now: float) -> None:
         self._lose(session, now)
 
-    def _send(self, session: Session, message: Message) -> None:
-        self.outbox.append(Send(session.peer, message._replace(epoch=session.epoch)))
+    def _send(self, session: Session, message: Message, stream: int = 0) -> None:
+        sent = message.readdressed(stream, session.epoch)
+        self.outbox.append(Send(session.peer, sent))
 
 
 def _unexpected(core: BrokerCore, session: Session, message: Message, _: float) -> None:

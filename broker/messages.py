@@ -280,6 +280,13 @@ _TABLES: dict[type, tuple[tuple[str, Check, Any], ...]] = {
 }
 
 
+_CHECKS: dict[type, dict[str, tuple[Check | None, Any]]] = {
+    cls: {name: (check, default) for name, check, default in table}
+    for cls, table in _TABLES.items()
+}
+_UNKNOWN: tuple[Check | None, Any] = (None, None)
+
+
 def pack(content: Any) -> bytes:
     """The map of one of the dataclasses above; defaults are left out.
 
@@ -302,16 +309,21 @@ def parse(cls: type[_T], packed: bytes) -> _T:
     """
     given = unpack_map(packed)
     values: dict[str, Any] = {}
-    for name, check, default in _TABLES[cls]:
-        value = given.get(name, MISSING)
-        if value is MISSING or (value is None and default is None):
-            if default is MISSING:
-                raise ProtocolError(f"{cls.__name__}: {name!r} is missing")
-        elif not check(value):
+    checks = _CHECKS[cls]
+    for name, value in given.items():
+        check, default = checks.get(name, _UNKNOWN)
+        if check is None or (value is None and default is None):
+            continue
+        if not check(value):
             raise ProtocolError(f"{cls.__name__}: {name!r} has a value that is not due")
-        else:
-            values[name] = tuple(value) if isinstance(value, list) else value
-    return cls(**values)
+        values[name] = tuple(value) if isinstance(value, list) else value
+    try:
+        return cls(**values)
+    except TypeError:
+        missing = [
+            n for n, (_, d) in checks.items() if d is MISSING and n not in values
+        ]
+        raise ProtocolError(f"{cls.__name__}: {missing[0]!r} is missing") from None
 
 
 def error_message(error: StorageError, stream: int, epoch: int = 0) -> Message:

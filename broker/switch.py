@@ -49,7 +49,7 @@ class Switch:
     Args:
         settings: limits.
         roster: the workers to choose from.
-        send: takes a message for a session; sets its epoch.
+        send: takes a message for a session, and the stream's id there.
 
     Attributes:
         budget: the bound on bytes in flight.
@@ -61,7 +61,7 @@ class Switch:
         self,
         settings: BrokerSettings,
         roster: Roster,
-        send: Callable[[Session, Message], None],
+        send: Callable[[Session, Message, int], None],
     ) -> None:
         self.settings = settings
         self.roster = roster
@@ -176,8 +176,7 @@ class Switch:
                 stream.held = False
                 flow = stream.flow
                 if self.budget.grant(flow, 0, flow.limit) and stream.worker is not None:
-                    credit = Message(Type.CREDIT, stream.client_stream)
-                    self._to_worker(stream, credit._replace(limit=flow.passed))
+                    self._to_worker(stream, Message(Type.CREDIT, limit=flow.passed))
 
     # -- from workers ---------------------------------------------------------
 
@@ -193,7 +192,7 @@ class Switch:
         relayed = relay.to_client(self.budget, stream, message)
         client = stream.client
         if client is not None and relayed is not None:
-            self._send(client, relayed._replace(stream=stream.client_stream))
+            self._send(client, relayed, stream.client_stream)
         if message.type in TERMINAL:
             worker.drop(stream)
             if client is not None:
@@ -236,8 +235,7 @@ class Switch:
             if stream.given_up is None:
                 stream.given_up = now
             sent = stream.flow.forwarded if stream.flow and stream.upload else 0
-            detach = Message(Type.DETACH, stream.worker_stream, offset=sent)
-            self._send(stream.worker, detach)
+            self._to_worker(stream, Message(Type.DETACH, offset=sent))
         client.streams.clear()
 
     def worker_lost(self, worker: WorkerSession) -> None:
@@ -286,7 +284,8 @@ class Switch:
             client is not None
             and client.streams.pop(stream.client_stream, None) is stream
         ):
-            self._send(client, error_message(error, stream.client_stream))
+            number = stream.client_stream
+            self._send(client, error_message(error, number), number)
 
     # -- within ---------------------------------------------------------------
 
@@ -346,7 +345,7 @@ class Switch:
         if self.unread.fence_due(client.peer):
             token = self._next_token()
             self.unread.fence(client.peer, token)
-            self._send(client, Message(Type.PING, offset=token))
+            self._send(client, Message(Type.PING, offset=token), 0)
 
     def _backlog(self, service: str) -> Backlog:
         backlog = self.backlogs.get(service)
@@ -358,4 +357,4 @@ class Switch:
 
     def _to_worker(self, stream: Stream, message: Message) -> None:
         assert stream.worker is not None
-        self._send(stream.worker, message._replace(stream=stream.worker_stream))
+        self._send(stream.worker, message, stream.worker_stream)
