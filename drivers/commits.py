@@ -2,8 +2,7 @@
 
 A commit leaves a mark before the visible rename. While the staged file is still
 there, the upload counts as open, mark or not; once it is gone, the mark says that it
-was committed, and as what. Marks are links that point to no file: one system call
-makes one with its whole content.
+was committed, and as what. A mark is a link with the object's identity (see `links`).
 
 Marks lie in one directory an hour: ROOT/~uploads/~committed/HOUR/ID-PATH, where PATH
 is a checksum of the object's path. Whole hours are dropped when they are old enough.
@@ -15,7 +14,7 @@ import os
 import time
 import zlib
 
-from .durable import PRUNE_RACES_MAX, pruned
+from .links import read_link, set_link
 from .paths import join
 from .tree import ABSENT, Tree
 
@@ -36,44 +35,21 @@ class Commits:
 
     def remember(self, path: str, upload_id: str, identity: str) -> None:
         """Mark an upload as committed, in place of an earlier mark."""
-        directory = join(MARKS, f"{int(time.time()) // BUCKET_SECONDS:08x}")
-        name = _mark(path, upload_id)
-        for _ in range(PRUNE_RACES_MAX):
-            try:
-                bucket = self._tree.make_directory(directory, durable=False)
-            except FileNotFoundError:
-                continue
-            try:
-                os.symlink(identity, name, dir_fd=bucket)
-                return
-            except FileExistsError:
-                self._tree.unlink(join(directory, name))
-            except FileNotFoundError:
-                continue
-            finally:
-                os.close(bucket)
-        raise pruned(path)
+        hour = f"{int(time.time()) // BUCKET_SECONDS:08x}"
+        set_link(self._tree, _mark(hour, path, upload_id), identity)
 
     def recall(self, path: str, upload_id: str) -> str | None:
         """The identity that an upload was committed as; None when it is not known."""
-        name = _mark(path, upload_id)
         for hour in self._hours():
-            try:
-                bucket = self._tree.directory(join(MARKS, hour))
-                try:
-                    return os.readlink(name, dir_fd=bucket)
-                finally:
-                    os.close(bucket)
-            except OSError as error:
-                if error.errno not in ABSENT:
-                    raise
+            identity = read_link(self._tree, _mark(hour, path, upload_id))
+            if identity is not None:
+                return identity
         return None
 
     def forget(self, path: str, upload_id: str) -> None:
         """Remove an upload's marks, since it was not committed after all."""
-        name = _mark(path, upload_id)
         for hour in self._hours():
-            self._tree.unlink(join(join(MARKS, hour), name))
+            self._tree.unlink(_mark(hour, path, upload_id))
 
     def reap(self, now_s: float, marks_max: int) -> None:
         """Remove old marks, at most `marks_max` of them.
@@ -128,5 +104,5 @@ def checksum(path: str) -> str:
     return f"{zlib.crc32(path.encode()):08x}"
 
 
-def _mark(path: str, upload_id: str) -> str:
-    return f"{upload_id}-{checksum(path)}"
+def _mark(hour: str, path: str, upload_id: str) -> str:
+    return f"{MARKS}/{hour}/{upload_id}-{checksum(path)}"

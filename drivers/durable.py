@@ -7,13 +7,10 @@ import os
 import secrets
 from collections.abc import Callable
 
-from .errors import DataLossError, Executed, PathConflictError, UnavailableError
+from .errors import DataLossError, PathConflictError
 from .paths import parent
-from .refusals import blocked, occupied
+from .refusals import PRUNE_RACES_MAX, blocked, occupied, pruned
 from .tree import ABSENT, Tree, sync_directory
-
-PRUNE_RACES_MAX = 100
-"""How often a directory may be pruned by others between its making and its use."""
 
 COPY_BYTES = 1 << 20
 _SYSTEM_COPY_BYTES = 1 << 30
@@ -99,15 +96,6 @@ def replace(
         tree.prune(parent(destination))
         raise
     raise pruned(destination)
-
-
-def pruned(path: str | None) -> UnavailableError:
-    """The error after `PRUNE_RACES_MAX` lost races."""
-    return UnavailableError(
-        f"a directory was pruned {PRUNE_RACES_MAX} times before it could be used",
-        path=path,
-        executed=Executed.NO,
-    )
 
 
 def _try_replace(

@@ -215,10 +215,9 @@ class FilesystemDriver(StorageDriver):
 
     def upload_status(self, path: str, upload_id: str) -> UploadStatus:
         with self._permits, OSErrors(path):
-            staged = self._uploads.find(path, upload_id)
-            status = self._tree.status(staged.file) if staged else None
-            if status is not None:
-                return UploadStatus(UploadState.OPEN, durable=status.st_size)
+            size = self._uploads.size(path, upload_id)
+            if size is not None:
+                return UploadStatus(UploadState.OPEN, durable=size)
             # Only now: a commit makes its mark before the staged file goes.
             identity = self._uploads.commits.recall(path, upload_id)
             if identity is not None:

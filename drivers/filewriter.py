@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 import threading
 import time
+from contextlib import suppress
 
 from .contract import Writer
 from .durable import replace, write_at
 from .errors import DataLossError, UploadSupersededError
 from .filereader import identity_of
+from .locked import Locked
 from .oserrors import OSErrors
 from .permits import Permits
 from .refusals import ended, superseded
-from .staging import Locked, Staged, Uploads
+from .staging import Staged, Uploads
 
 
 class FileWriter(Writer):
@@ -81,7 +83,8 @@ class FileWriter(Writer):
                 self._check_owned()
                 self._publish()
             self._end()
-            self._uploads.prune(self._staged)
+            with suppress(OSError):  # it is committed, whatever is left behind
+                self._uploads.ended(self._staged)
 
     def cancel(self) -> None:
         with self._lock, self._permits, OSErrors(self._path):
@@ -104,7 +107,7 @@ class FileWriter(Writer):
                     else:
                         with Locked(self._target, self._path):
                             self._check_owned()
-                            self._uploads.keep(self._staged, self._target)
+                            self._uploads.keep(self._staged)
             except UploadSupersededError:
                 pass  # its new owner keeps it
             finally:
@@ -147,7 +150,6 @@ class FileWriter(Writer):
         with Locked(self._target, self._path):
             self._check_owned()
             self._uploads.drop(self._staged)
-        self._uploads.prune(self._staged)
 
     def _check_open(self) -> None:
         if self._target < 0:

@@ -12,8 +12,9 @@ import time
 from collections.abc import Iterator
 from itertools import islice
 
+from .links import read_link
 from .paths import join
-from .staging import STAGING, Staged, Uploads
+from .staging import KEPT, STAGING, Staged, Uploads
 from .tree import ABSENT
 
 UPLOAD_AGE_SECONDS_MAX = 7 * 24 * 3_600
@@ -32,7 +33,7 @@ class Reaper:
 
     def __init__(self, uploads: Uploads) -> None:
         self._uploads = uploads
-        self._round: Iterator[str] = iter(())
+        self._round: Iterator[tuple[str, str]] = iter(())
         self._made = 0
         self._next_at_s = 0.0
         self._busy = threading.Lock()
@@ -61,29 +62,30 @@ class Reaper:
         """
         self._uploads.commits.reap(now_s, MARKS_MAX)
         looked_at = 0
-        for file in islice(self._round, ENTRIES_MAX):
+        for path, name in islice(self._round, ENTRIES_MAX):
             looked_at += 1
-            if file:
-                self._look_at(file, now_s)
+            if name:
+                self._look_at(path, name, now_s)
         if looked_at < ENTRIES_MAX:
             self._round = self._entries()
 
-    def _look_at(self, file: str, now_s: float) -> None:
+    def _look_at(self, path: str, name: str, now_s: float) -> None:
         tree = self._uploads.tree
-        status = tree.status(file)
-        if status is None or now_s - status.st_mtime < UPLOAD_AGE_SECONDS_MAX:
-            return
-        directory, _, name = file.rpartition("/")
-        path = directory.removeprefix(STAGING)
-        staged = Staged.parse(path, name)
-        if staged is not None:
-            self._uploads.drop(staged)
+        entry = join(STAGING + path, name)
+        if name == KEPT:
+            upload_id = read_link(tree, entry)
+            if upload_id and self._uploads.size(path, upload_id) is None:
+                self._uploads.forget_kept(Staged(path, upload_id))
+        elif name.endswith(".claims"):
+            if tree.status(entry.removesuffix("claims") + "upload") is None:
+                tree.unlink(entry)
         else:
-            tree.unlink(file)
-        tree.prune(directory, STAGING)
+            status = tree.status(entry)
+            if status and now_s - status.st_mtime >= UPLOAD_AGE_SECONDS_MAX:
+                tree.unlink(entry)
 
-    def _entries(self) -> Iterator[str]:
-        """Every staged file, and "" for each directory that was looked into."""
+    def _entries(self) -> Iterator[tuple[str, str]]:
+        """Path and name of each entry of staging, and ("", "") for each directory."""
         tree = self._uploads.tree
         pending = [""]
         while pending:
@@ -94,12 +96,12 @@ class Reaper:
                 if error.errno in ABSENT:
                     continue
                 raise
-            for name in names.files:
-                yield join(STAGING + path, name)
-            if not names.files and not names.directories:
-                # Left by a writer that died before it made its file.
+            entries = names.files + names.others
+            yield from ((path, name) for name in entries if name.startswith("~"))
+            if not entries and not names.directories:
+                # Left by a writer that died before it made its link.
                 tree.prune(STAGING + path, STAGING)
-            yield ""
+            yield "", ""
             # The driver's own directories, those of the marks, begin with "~".
             pending += [
                 f"{path}/{name}"

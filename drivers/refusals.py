@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from .errors import (
+    Executed,
     InvalidStateError,
     PathConflictError,
     PreconditionError,
+    UnavailableError,
     UploadNotFoundError,
     UploadSupersededError,
 )
+
+PRUNE_RACES_MAX = 100
+"""How often a directory may be pruned by others between its making and its use."""
 
 
 def occupied(path: str) -> PathConflictError:
@@ -51,3 +56,12 @@ def ended(path: str) -> InvalidStateError:
 def reader_closed(path: str) -> InvalidStateError:
     """The reader has been closed."""
     return InvalidStateError("the reader is closed", path=path)
+
+
+def pruned(path: str | None) -> UnavailableError:
+    """A directory vanished again and again before it could be used."""
+    return UnavailableError(
+        f"a directory was pruned {PRUNE_RACES_MAX} times before it could be used",
+        path=path,
+        executed=Executed.NO,
+    )

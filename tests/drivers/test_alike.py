@@ -157,11 +157,17 @@ class Alike(RuleBasedStateMachine):
 
     @invariant()
     def nothing_is_left_on_disk(self) -> None:
-        """Every directory but the driver's own holds an object or an upload."""
-        for directory in self.root.rglob("*"):
+        """As many files as uploads, and no directory without anything in it."""
+        memory = self.drivers[0]._driver  # type: ignore[attr-defined]
+        everything = list(self.root.rglob("*"))
+        staged = [path for path in everything if path.suffix == ".upload"]
+        assert len(staged) == len(memory._uploads._open)
+        kept = [path for path in everything if path.name == "~kept"]
+        assert len(kept) == len(memory._uploads._kept)
+        for directory in everything:
             own = directory.name == "~uploads" or "~committed" in str(directory)
             if directory.is_dir() and not own:
-                assert any(path.is_file() for path in directory.rglob("*")), directory
+                assert any(not path.is_dir() for path in directory.rglob("*"))
 
 
 def known(info: Any) -> tuple[Any, ...]:

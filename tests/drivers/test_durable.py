@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 
 from storagebus.drivers import durable
-from storagebus.drivers.durable import PRUNE_RACES_MAX, copy, replace, write_at
+from storagebus.drivers.durable import copy, replace, write_at
 from storagebus.drivers.errors import (
     DataLossError,
     PathConflictError,
     UnavailableError,
 )
+from storagebus.drivers.refusals import PRUNE_RACES_MAX
 from storagebus.drivers.tree import Tree
 
 pytestmark = pytest.mark.usefixtures("descriptors")

@@ -46,7 +46,7 @@ def test_what_is_written_is_in_the_file_at_once(
     with files.writer("/a") as upload:
         for at in range(0, len(DATA), 7_001):
             upload.write(DATA[at : at + 7_001])
-            (staged,) = (root / "~uploads").glob("*.open")
+            (staged,) = (root / "~uploads").glob("*.upload")
             assert staged.stat().st_size == upload.size == upload.durable
         upload.commit()
     assert (root / "a").read_bytes() == DATA
@@ -82,7 +82,7 @@ def test_a_failed_write_leaves_size_and_bytes_as_they_were(
                 upload.write(DATA[5_000:10_000])
         assert (caught.value.path, caught.value.driver) == ("/a", "filesystem")
         assert upload.size == upload.durable == 5_000
-        (staged,) = (root / "~uploads").glob("*.open")
+        (staged,) = (root / "~uploads").glob("*.upload")
         assert staged.stat().st_size == 5_000
         upload.write(DATA[5_000:])
         upload.commit()

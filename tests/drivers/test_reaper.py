@@ -24,34 +24,52 @@ Everything = Callable[[], set[str]]
 DAY = 24 * 3_600
 
 
-def upload(uploads: Uploads, path: str, *, kept: bool, age_s: float) -> str:
-    """Stage an upload of some age; the name of its file on disk."""
+def upload(uploads: Uploads, path: str, *, kept: bool, age_s: float) -> set[str]:
+    """Stage an upload of some age; the names that it needs on disk."""
     staged, target = uploads.open(path)
     if kept:
-        uploads.keep(staged, target)
+        uploads.keep(staged)
     then = time.time() - age_s
     os.utime(target, (then, then))
     os.close(target)
-    found = uploads.find(path, staged.upload_id)
-    assert found is not None
-    return found.file[1:]
+    link = {f"~uploads{path}", f"~uploads{path}/~kept"} if kept else set()
+    return {staged.file[1:]} | link
 
 
 def test_only_what_is_too_old_goes(uploads: Uploads, everything: Everything) -> None:
     old = UPLOAD_AGE_SECONDS_MAX + 60
     for kept in (True, False):
         upload(uploads, "/a/old", kept=kept, age_s=old)
-    young = {
-        upload(uploads, "/a/young", kept=True, age_s=UPLOAD_AGE_SECONDS_MAX - 60),
-        upload(uploads, "/b", kept=False, age_s=DAY),
-    }
-    put = uploads.create(f"{STAGING}/~{'0' * 32}.put")
-    os.utime(put, (1, 1))
-    os.close(put)
+    young = upload(uploads, "/young", kept=True, age_s=UPLOAD_AGE_SECONDS_MAX - 60)
+    young |= upload(uploads, "/b", kept=False, age_s=DAY)
+    for name in ("put", "tmp"):
+        one = uploads.create(f"{STAGING}/~{'0' * 32}.{name}")
+        os.utime(one, (1, 1))
+        os.close(one)
     worker = Reaper(uploads)
-    for _ in range(2):
+    # A round to drop the file of a kept upload, and one to see that its link is void.
+    for _ in range(5):
         worker.work(time.time())
-    assert everything() == young | {"~uploads/a", "~uploads/a/young"}
+    assert everything() == young
+
+
+def test_claims_go_with_their_upload_and_not_before(
+    uploads: Uploads, everything: Everything, root: Path
+) -> None:
+    staged, target = uploads.open("/a")
+    claimed, again = uploads.claim("/a", staged.upload_id)
+    os.utime(root / claimed.claims[1:], (1, 1), follow_symlinks=False)
+    worker = Reaper(uploads)
+    for _ in range(3):
+        worker.work(time.time())
+    assert uploads.owns(claimed, again)
+    assert not uploads.owns(staged, target)
+    (root / staged.file[1:]).unlink()
+    for _ in range(3):
+        worker.work(time.time())
+    assert everything() == set()
+    os.close(target)
+    os.close(again)
 
 
 def test_empty_directories_of_a_crash_go(
@@ -122,9 +140,10 @@ def test_the_driver_drops_old_uploads_by_itself(
     files: StorageDriver, root: Path
 ) -> None:
     files.writer("/old").close()
-    (kept,) = (root / "~uploads/old").iterdir()
+    (kept,) = (root / "~uploads").glob("*.upload")
     os.utime(kept, (1, 1))
-    for number in range(3 * UPLOADS_BETWEEN):
+    for number in range(5 * UPLOADS_BETWEEN):
         files.put_content("/a", b"%d" % number)
     assert not kept.exists()
+    assert not (root / "~uploads/old").exists()
     assert files.writer("/old", append=True).generation == 1

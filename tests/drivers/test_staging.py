@@ -5,26 +5,22 @@ from __future__ import annotations
 import fcntl
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from storagebus.drivers import staging
-from storagebus.drivers.errors import (
-    Executed,
-    UnavailableError,
-    UploadNotFoundError,
-    UploadSupersededError,
-)
-from storagebus.drivers.staging import STAGING, Locked, Staged, Uploads
+from storagebus.drivers import locked, staging
+from storagebus.drivers.errors import Executed, UnavailableError, UploadNotFoundError
+from storagebus.drivers.locked import Locked
+from storagebus.drivers.staging import STAGING, Staged, Uploads
+from storagebus.drivers.tree import Tree
 
 pytestmark = pytest.mark.usefixtures("descriptors")
 
-IDS = st.text("0123456789abcdef", min_size=32, max_size=32)
+Everything = Callable[[], set[str]]
 
 
 def made(uploads: Uploads, path: str, data: bytes = b"") -> Staged:
@@ -37,14 +33,9 @@ def made(uploads: Uploads, path: str, data: bytes = b"") -> Staged:
 
 def kept(uploads: Uploads, path: str, data: bytes = b"") -> Staged:
     """An upload that was closed."""
-    staged, target = uploads.open(path)
-    os.write(target, data)
-    uploads.keep(staged, target)
-    os.close(target)
-    found = uploads.find(path, staged.upload_id)
-    assert found is not None
-    assert found.kept
-    return found
+    staged = made(uploads, path, data)
+    uploads.keep(staged)
+    return staged
 
 
 def content(uploads: Uploads, staged: Staged) -> bytes:
@@ -55,52 +46,56 @@ def content(uploads: Uploads, staged: Staged) -> bytes:
         os.close(source)
 
 
-@given(IDS, st.integers(1, 999_999_999), st.booleans())
-def test_a_name_says_all_there_is_to_know(
-    upload_id: str, generation: int, is_kept: bool
-) -> None:
-    staged = Staged("/a/b", upload_id, generation, is_kept)
-    assert Staged.parse("/a/b", staged.name) == staged
-    if not is_kept:
-        assert Staged.parse("/a/c", staged.name) is None
-    assert staged.name.startswith("~")
+def at_once(calls: Sequence[Callable[[], object]]) -> None:
+    """Run calls on a thread each, and let none of their errors go unseen."""
+    start = threading.Barrier(len(calls))
 
+    def run(call: Callable[[], object]) -> None:
+        start.wait(10)
+        call()
 
-@pytest.mark.parametrize(
-    "name",
-    ["", "~", "data", "~" + "0" * 32 + ".put", "~" + "0" * 32 + ".0.kept",
-     "~" + "0" * 31 + ".1.kept", "~" + "G" * 32 + ".1.kept",
-     "~" + "0" * 32 + ".1.kept.", "~" + "0" * 32 + ".1.open", "~committed"],
-)  # fmt: skip
-def test_other_names_are_no_uploads(name: str) -> None:
-    assert Staged.parse("/a", name) is None
+    with ThreadPoolExecutor(len(calls)) as pool:
+        for done in [pool.submit(run, call) for call in calls]:
+            done.result(20)
 
 
 def test_a_new_upload_needs_no_directory_of_its_own(
-    uploads: Uploads, root: Path
+    uploads: Uploads, everything: Everything
 ) -> None:
-    staged = made(uploads, "/a/b/c")
-    assert [path.name for path in (root / "~uploads").iterdir()] == [staged.name]
-    assert uploads.find("/a/b/c", staged.upload_id) == staged
-    assert uploads.find("/a/b", staged.upload_id) is None
+    staged = made(uploads, "/a/b/c", b"12345")
+    assert everything() == {staged.file[1:]}
+    assert uploads.size("/a/b/c", staged.upload_id) == 5
+    assert uploads.size("/a/b", staged.upload_id) is None
 
 
-def test_a_kept_upload_lies_where_its_object_would(
-    uploads: Uploads, root: Path
+def test_a_kept_upload_is_found_by_its_path(
+    uploads: Uploads, everything: Everything
 ) -> None:
-    staged = kept(uploads, "/a/b/c", b"bytes")
-    assert (root / "~uploads/a/b/c" / staged.name).read_bytes() == b"bytes"
-    assert uploads.claim_kept("/a/b") is None
+    staged = kept(uploads, "/a/b", b"bytes")
+    assert everything() == {
+        staged.file[1:],
+        "~uploads/a",
+        "~uploads/a/b",
+        "~uploads/a/b/~kept",
+    }
+    assert uploads.claim_kept("/a") is None
+    claimed = uploads.claim_kept("/a/b")
+    assert claimed is not None
+    assert os.read(claimed[1], 10) == b"bytes"
+    os.close(claimed[1])
 
 
 def test_a_claim_raises_the_generation_and_fences_the_former(uploads: Uploads) -> None:
     for staged in (made(uploads, "/a", b"open"), kept(uploads, "/b", b"kept")):
-        claimed, target = uploads.claim(staged.path, staged.upload_id)
-        assert (claimed.generation, claimed.kept) == (2, staged.kept)
-        assert os.pread(target, 10, 0) == content(uploads, claimed)
-        assert uploads.owns(claimed, target)
-        assert not uploads.owns(staged, target)
-        os.close(target)
+        before = staged
+        for generation in (2, 3, 4):
+            claimed, target = uploads.claim(staged.path, staged.upload_id)
+            assert claimed == replace(staged, generation=generation)
+            assert os.pread(target, 10, 0) == content(uploads, claimed)
+            assert uploads.owns(claimed, target)
+            assert not uploads.owns(before, target)
+            before = claimed
+            os.close(target)
 
 
 def test_a_claim_of_what_is_not_there(uploads: Uploads) -> None:
@@ -113,57 +108,37 @@ def test_a_claim_of_what_is_not_there(uploads: Uploads) -> None:
 
 def test_the_upload_that_was_kept_last_counts(uploads: Uploads) -> None:
     first, last = kept(uploads, "/a", b"first"), kept(uploads, "/a", b"last")
-    assert uploads.find("/a", first.upload_id) is None
+    assert uploads.size("/a", first.upload_id) is None
     claimed = uploads.claim_kept("/a")
     assert claimed is not None
     assert claimed[0].upload_id == last.upload_id
     os.close(claimed[1])
 
 
-def test_a_clock_that_was_set_back_does_not_bring_an_older_upload_back(
-    uploads: Uploads, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("left", ["link", "file"])
+def test_what_a_crash_left_of_a_kept_upload_is_none(
+    uploads: Uploads, root: Path, left: str
 ) -> None:
-    kept(uploads, "/a", b"first")
-    monkeypatch.setattr(staging.time, "time_ns", lambda: 10**18)
-    last = kept(uploads, "/a", b"last")
-    claimed = uploads.claim_kept("/a")
-    assert claimed is not None
-    assert claimed[0].upload_id == last.upload_id
-    os.close(claimed[1])
-
-
-def test_a_crash_while_one_is_kept_leaves_the_later_one_in_charge(
-    uploads: Uploads, root: Path
-) -> None:
-    first = kept(uploads, "/a", b"first")
-    staged, target = uploads.open("/a")
-    os.write(target, b"last")
-    # The state between the rename and the drop of the other.
-    (root / staged.file[1:]).rename(root / replace(staged, kept=True).file[1:])
-    os.close(target)
-    claimed = uploads.claim_kept("/a")
-    assert claimed is not None
-    assert content(uploads, claimed[0]) == b"last"
-    os.close(claimed[1])
-    assert uploads.find("/a", first.upload_id) is None
+    staged = kept(uploads, "/a")
+    if left == "link":
+        (root / staged.file[1:]).unlink()
+        assert uploads.drop_below("/a") is False
+    else:
+        (root / "~uploads/a/~kept").unlink()
+    assert uploads.claim_kept("/a") is None
+    assert kept(uploads, "/a").upload_id != staged.upload_id
 
 
 def test_of_many_claimants_at_once_each_gets_a_generation(uploads: Uploads) -> None:
     staged = kept(uploads, "/a", b"bytes")
     claims: list[tuple[Staged, int]] = []
-    start = threading.Barrier(8)
 
     def claim() -> None:
-        start.wait(10)
         claimed = uploads.claim_kept("/a")
         assert claimed is not None
         claims.append(claimed)
 
-    threads = [threading.Thread(target=claim) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(20)
+    at_once([claim] * 8)
     assert sorted(claimed.generation for claimed, _ in claims) == list(range(2, 10))
     owners = [claimed for claimed, target in claims if uploads.owns(claimed, target)]
     assert [owner.generation for owner in owners] == [9]
@@ -172,32 +147,44 @@ def test_of_many_claimants_at_once_each_gets_a_generation(uploads: Uploads) -> N
         os.close(target)
 
 
-def test_of_many_that_close_at_once_one_is_kept(uploads: Uploads) -> None:
-    opened = [uploads.open("/a") for _ in range(8)]
-    start = threading.Barrier(8)
+def test_of_many_that_close_at_once_one_is_kept_and_none_left_over(
+    uploads: Uploads, everything: Everything
+) -> None:
+    for _ in range(10):
+        opened = [made(uploads, "/a") for _ in range(8)]
+        at_once([lambda staged=staged: uploads.keep(staged) for staged in opened])
+        left = [s for s in opened if uploads.size("/a", s.upload_id) is not None]
+        assert len(left) == 1
+        claimed = uploads.claim_kept("/a")
+        assert claimed is not None
+        assert claimed[0].upload_id == left[0].upload_id
+        os.close(claimed[1])
+        uploads.drop(claimed[0])
+        assert everything() == set()
 
-    def keep(staged: Staged, target: int) -> None:
-        start.wait(10)
-        try:
-            uploads.keep(staged, target)
-        except UploadSupersededError:
-            raise AssertionError("a new upload was dropped") from None
 
-    threads = [threading.Thread(target=keep, args=pair) for pair in opened]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(20)
+def test_an_end_does_not_take_the_place_of_one_that_is_kept_meanwhile(
+    uploads: Uploads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the look at the link and its removal, another upload gets the place."""
+    ending, other = kept(uploads, "/a"), made(uploads, "/a")
+    take = staging.take_link
+
+    def just_before(tree: Tree, path: str) -> str | None:
+        monkeypatch.setattr(staging, "take_link", take)
+        uploads.keep(other)
+        return take(tree, path)
+
+    monkeypatch.setattr(staging, "take_link", just_before)
+    uploads.ended(ending)
     claimed = uploads.claim_kept("/a")
     assert claimed is not None
-    for _, target in (*opened, claimed):
-        os.close(target)
-    left = [s for s, _ in opened if uploads.find("/a", s.upload_id) is not None]
-    assert [staged.upload_id for staged in left] == [claimed[0].upload_id]
+    assert claimed[0].upload_id == other.upload_id
+    os.close(claimed[1])
 
 
 def test_dropping_below_takes_kept_uploads_only(
-    uploads: Uploads, everything: Callable[[], set[str]]
+    uploads: Uploads, everything: Everything
 ) -> None:
     for path in ("/a", "/a/b/c", "/a/d"):
         kept(uploads, path)
@@ -208,6 +195,7 @@ def test_dropping_below_takes_kept_uploads_only(
     assert not uploads.drop_below("/none")
     assert everything() == {
         "~uploads/ab",
+        "~uploads/ab/~kept",
         beside.file[1:],
         opened.file[1:],
     }
@@ -232,7 +220,7 @@ def test_a_claim_takes_back_the_mark_too(uploads: Uploads) -> None:
 def test_a_lock_is_waited_for_within_a_bound(
     uploads: Uploads, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(staging, "LOCK_SECONDS_MAX", 0.05)
+    monkeypatch.setattr(locked, "LOCK_SECONDS_MAX", 0.05)
     staged, writing = uploads.open("/a")
     refused = pytest.raises(UnavailableError, match="another writer")
     with Locked(writing, "/a"), refused as caught:
