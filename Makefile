@@ -24,7 +24,7 @@ dev: .venv/.ready  ## set up the virtual environment for development
 		{ echo "this Python has no venv: apt-get install python3-venv"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python $(PIP) -U 'pip>=25.1' 'setuptools>=77'
-	$(BIN)/python $(PIP) -e . --group dev
+	$(BIN)/python $(PIP) -e '.[all]' --group dev
 	mkdir -p build/types && ln -sfn ../.. build/types/storagebus
 	touch $@
 
@@ -43,7 +43,7 @@ wheel: dev
 	$(BIN)/python -m build -q --wheel
 	$(PYTHON) -m venv build/wheel-venv
 	$(WHEEL_BIN)/python $(PIP) -U 'pip>=25.1'
-	$(WHEEL_BIN)/python $(PIP) dist/*.whl --group dev
+	$(WHEEL_BIN)/python $(PIP) "$$(echo dist/*.whl)[all]" --group dev
 
 test: lint types wheel  ## everything that CI checks: style, types, tests, wheel
 	cd build && wheel-venv/bin/python -m pytest -q -c ../pyproject.toml --rootdir .. \
