@@ -241,17 +241,19 @@ Start = Callable[[str, str], "subprocess.Popen[bytes]"]
 def test_a_killed_worker_is_found_at_once(
     broker: Broker, join: Join, process: Start
 ) -> None:
-    child = process(broker.workers[0], "worker")
     client = join(broker.clients[0], "client")
-    client.open(1)
-    client.open(2, Operation.READ)
-    until(lambda: broker.core.switch.budget.flows == 1, "the worker has both")
-    time.sleep(0.05)
-    started = time.monotonic()
-    child.send_signal(signal.SIGKILL)
-    for _ in range(2):
-        assert client.expect(Type.ERROR).code == WorkerLostError.code
-    assert time.monotonic() - started < 0.5  # some ms, but for a busy machine
+    taken = []
+    for stream in (1, 3, 5):
+        child = process(broker.workers[0], "worker")
+        client.open(stream)
+        client.open(stream + 1, Operation.READ)
+        until(lambda: broker.core.switch.budget.flows == 1, "the worker has both")
+        started = time.monotonic()
+        child.send_signal(signal.SIGKILL)
+        for _ in range(2):
+            assert client.expect(Type.ERROR).code == WorkerLostError.code
+        taken.append(time.monotonic() - started)
+    assert min(taken) < 0.1  # one of three, so that a busy machine does not fail it
 
 
 @pytest.mark.slow
