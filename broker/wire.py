@@ -64,14 +64,13 @@ class Flag(IntFlag):
     """Header flags."""
 
     NONE = 0
-    END = 1
     WANT = 2
 
 
 TERMINAL = frozenset({Type.RESULT, Type.ERROR})
 _TYPES: dict[int, Type] = {member.value: member for member in Type}
 _SESSION = frozenset(t for t in Type if t < Type.OPEN)
-_FLAGS = int(Flag.END | Flag.WANT)
+_FLAGS = int(Flag.WANT)
 _WITH_PAYLOAD = frozenset({Type.OPEN, Type.DATA, Type.RESULT})
 
 Payload = bytes | memoryview
@@ -87,7 +86,7 @@ class Message(NamedTuple):
         type: message type.
         stream: stream id; 0 in session messages.
         code: operation, error code or reason.
-        flags: END and WANT.
+        flags: WANT.
         offset: see PROTOCOL.md section 3.
         limit: absolute offset below which the other side may send.
         budget_ms: time left for the call in milliseconds; 0 is the default.

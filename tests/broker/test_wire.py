@@ -174,7 +174,7 @@ def test_unknown_flags_are_ignored_and_not_passed_on() -> None:
     head = bytearray(encode(Message(Type.DATA, 1, payload=b"x"))[0])
     head[4:6] = b"\xff\xff"
     message = decode([bytes(head), b"x"], from_broker=False)
-    assert message.flags == Flag.END | Flag.WANT
+    assert message.flags == Flag.WANT
 
 
 def _head(**changes: int | bytes) -> bytes:
