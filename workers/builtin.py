@@ -21,6 +21,11 @@ def inmemory() -> NoReturn:
     _main("inmemory")
 
 
+def s3() -> NoReturn:
+    """registry-storage-s3"""
+    _main("s3")
+
+
 def _main(name: str) -> NoReturn:
     given = parameters()
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -10,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from ..contract import FileInfo
-from ..errors import PathNotFoundError, UnsupportedMethodError
+from ..errors import InvalidPathError, PathNotFoundError, UnsupportedMethodError
 from .client import Clients
 from .errors import typed
 from .parameters import Options
@@ -21,6 +22,7 @@ UPLOADS = "~uploads/"
 UPLOAD_MARK = "storagebus-upload"
 """Metadata of an object: the upload that it came from."""
 LEARN_BYTES_MAX = 1 << 20
+KEY_BYTES_MAX = 1_024
 
 _ENCRYPTED = frozenset(
     {"put_object", "create_multipart_upload", "copy_object"}
@@ -28,6 +30,7 @@ _ENCRYPTED = frozenset(
 _CUSTOMER_KEYED = _ENCRYPTED | {
     "get_object", "head_object", "upload_part", "upload_part_copy",
 }  # fmt: skip
+_WITH_BODY = frozenset({"put_object", "upload_part"})
 _COPIES = frozenset({"copy_object", "upload_part_copy"})
 
 
@@ -68,12 +71,24 @@ class Bucket:
         self.root = f"{root}/" if root else ""
         self.uploads = self.root + UPLOADS
         self.etags_are_md5: bool | None = None
+        self._digests = options.checksum == "md5" or (
+            options.checksum == "auto" and not options.on_aws
+        )
         self._stored = _stored_arguments(options)
         self._customer_key = _customer_key_arguments(options)
 
     def key(self, path: str) -> str:
-        """The key of an object, or of a directory without its last slash."""
-        return self.root + path[1:]
+        """The key of an object, or of a directory without its last slash.
+
+        Raises:
+            InvalidPathError: no key can be that long.
+        """
+        key = self.root + path[1:]
+        if len(key) > KEY_BYTES_MAX:
+            raise InvalidPathError(
+                f"its key is longer than {KEY_BYTES_MAX} bytes", path=path
+            )
+        return key
 
     def directory_key(self, path: str) -> str:
         """The prefix of all keys below a directory."""
@@ -102,10 +117,12 @@ class Bucket:
                 arguments |= {
                     f"CopySource{k}": v for k, v in self._customer_key.items()
                 }
+        if self._digests and operation in _WITH_BODY:
+            arguments["ContentMD5"] = _md5_of(arguments["Body"])
         with self.errors(path):
             method = getattr(self.clients.client(), operation)
             reply = method(Bucket=self.name, **arguments)
-        if self._customer_key and operation in _ENCRYPTED:
+        if self._customer_key and operation == "put_object":
             self._check_customer_key(reply)
         return reply
 
@@ -192,6 +209,23 @@ def unquoted(etag: str) -> str:
 def quoted(etag: str) -> str:
     """An ETag as HTTP writes it."""
     return f'"{etag}"'
+
+
+def _md5_of(body: Any) -> str:
+    """The digest of a body that lets the server notice damage on the way.
+
+    Of all that can say so, it is the one that every server checks.
+    """
+    if hasattr(body, "read"):
+        digest = hashlib.file_digest(body, _new_md5)
+        body.seek(0)
+    else:
+        digest = _new_md5(body)
+    return base64.b64encode(digest.digest()).decode()
+
+
+def _new_md5(content: Any = b"") -> Any:
+    return hashlib.md5(content, usedforsecurity=False)
 
 
 def attempt(call: Callable[[], object]) -> None:

@@ -107,7 +107,6 @@ def make_client(options: Options, endpoint_url: str | None = None) -> Any:
     """
     from botocore.config import Config
 
-    style = "path" if options.forcepathstyle else "auto"
     whenever = options.checksum == "supported" or (
         options.checksum == "auto" and options.on_aws
     )
@@ -125,7 +124,7 @@ def make_client(options: Options, endpoint_url: str | None = None) -> Any:
         # A server that sends the checksum of the whole with a range fails every read.
         response_checksum_validation="when_required",
         s3={
-            "addressing_style": style,
+            "addressing_style": _addressing_style(options),
             "use_accelerate_endpoint": options.accelerate,
             "us_east_1_regional_endpoint": "regional",
         },
@@ -146,6 +145,15 @@ def make_client(options: Options, endpoint_url: str | None = None) -> Any:
     if options.loglevel != "off":
         _log_requests(client)
     return client
+
+
+def _addressing_style(options: Options) -> str:
+    """Where the bucket's name goes in a URL."""
+    if options.forcepathstyle:
+        return "path"
+    # Left to itself the SDK signs redirect URLs for the global endpoint, which
+    # answers with another redirect. No certificate covers a name with dots.
+    return "virtual" if options.on_aws and "." not in options.bucket else "auto"
 
 
 def _add_content_md5(request: Any, **_: Any) -> None:

@@ -5,8 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 
-from ..errors import DeadlineExceededError, PathNotFoundError, PreconditionError
+from ..errors import (
+    DeadlineExceededError,
+    PathNotFoundError,
+    PreconditionError,
+    UnsupportedMethodError,
+)
 from .bucket import OBJECT_TYPE, Bucket, Found, attempt, quoted, unquoted
+from .listing import exists_below
 from .parameters import COPY_BYTES_MAX, PART_BYTES_MIN
 from .parts import (
     PART_SECONDS_MAX,
@@ -26,20 +32,36 @@ def copy_object(bucket: Bucket, source: str, destination: str) -> None:
     """
     found = bucket.head(source)
     if found is None:
+        # A HEAD does not say whether it is the bucket that is missing; this does.
+        exists_below(bucket, source)
         raise PathNotFoundError(path=source)
     threshold = bucket.options.multipartcopythresholdsize
-    if found.size <= min(threshold, COPY_BYTES_MAX) or found.size <= PART_BYTES_MIN:
-        bucket.call(
-            "copy_object",
-            source,
-            Key=bucket.key(destination),
-            CopySource={"Bucket": bucket.name, "Key": bucket.key(source)},
-            CopySourceIfMatch=quoted(found.etag),
-            MetadataDirective="REPLACE",
-            ContentType=OBJECT_TYPE,
-            Metadata={},
-        )
+    if found.size <= max(min(threshold, COPY_BYTES_MAX), PART_BYTES_MIN):
+        _copy_whole(bucket, source, found, destination)
         return
+    try:
+        _copy_in_parts(bucket, source, found, destination)
+    except UnsupportedMethodError:
+        # Some servers copy parts not at all, or not encrypted ones.
+        if found.size > COPY_BYTES_MAX:
+            raise
+        _copy_whole(bucket, source, found, destination)
+
+
+def _copy_whole(bucket: Bucket, source: str, found: Found, destination: str) -> None:
+    bucket.call(
+        "copy_object",
+        source,
+        Key=bucket.key(destination),
+        CopySource={"Bucket": bucket.name, "Key": bucket.key(source)},
+        CopySourceIfMatch=quoted(found.etag),
+        MetadataDirective="REPLACE",
+        ContentType=OBJECT_TYPE,
+        Metadata={},
+    )
+
+
+def _copy_in_parts(bucket: Bucket, source: str, found: Found, destination: str) -> None:
     multipart = begin_multipart(bucket, destination)
     try:
         parts = copy_parts(bucket, source, found, destination, multipart, found.size)

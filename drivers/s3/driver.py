@@ -13,7 +13,7 @@ from ..contract import (
 )
 from ..errors import InvalidPathError, PathNotFoundError
 from ..part_budget import PartBudget
-from .bucket import UPLOADS, Bucket
+from .bucket import KEY_BYTES_MAX, UPLOADS, Bucket
 from .client import Clients, check_region
 from .copying import copy_object
 from .deleting import KEYS_MAX, delete_keys
@@ -27,7 +27,6 @@ from .uploads import Uploads
 from .walk import DirectoryWalk, KeyWalk
 from .writer import S3Writer
 
-KEY_BYTES_MAX = 1_024
 RECORD_BYTES = len(UPLOADS) + len("/~/") + 32 + 8
 """What the key of an upload's record has besides root and path."""
 PUT_BYTES_MAX = 64 << 20
@@ -106,7 +105,7 @@ class S3Driver(StorageDriver):
         raise PathNotFoundError(path=path)
 
     def list(self, path: str) -> list[str]:
-        return names(self._bucket, path, sure=self._order.in_bytes())
+        return names(self._bucket, path, sure=self._order.in_bytes)
 
     def move(self, source: str, destination: str) -> None:
         self._check_length(destination)

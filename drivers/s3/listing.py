@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -89,15 +89,15 @@ def exists_below(bucket: Bucket, path: str) -> bool:
     return False
 
 
-def children(bucket: Bucket, path: str, *, sure: bool) -> list[FileInfo]:
+def children(bucket: Bucket, path: str, *, sure: Callable[[], bool]) -> list[FileInfo]:
     """What a directory holds, in no order; empty when there is no directory.
 
     Args:
         bucket: where it is.
         path: the directory.
-        sure: whether the server lists only directories that an object lies in. Servers
-            that keep a tree go on listing empty ones for a while, so each is looked
-            into.
+        sure: asked, when there are directories, whether the server lists only those
+            that an object lies in. Servers that keep a tree go on listing empty ones
+            for a while, so each is looked into.
     """
     prefix = bucket.directory_key(path)
     found = []
@@ -111,12 +111,12 @@ def children(bucket: Bucket, path: str, *, sure: bool) -> list[FileInfo]:
             name = key[len(prefix) : -1]
             if is_component(name) and key != bucket.root + UPLOADS:
                 directories.append(join(path, name))
-    if not sure:
+    if directories and not sure():
         directories = _not_empty(bucket, directories)
     return found + [directory_info(directory) for directory in directories]
 
 
-def names(bucket: Bucket, path: str, *, sure: bool) -> list[str]:
+def names(bucket: Bucket, path: str, *, sure: Callable[[], bool]) -> list[str]:
     """The paths of a directory's children, in byte order.
 
     Raises:

@@ -37,7 +37,7 @@ LOG_LEVELS = (
     "debugwithrequesterrors", "debugwitheventstreambody",
 )  # fmt: skip
 
-_BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]{1,254}")
+_BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,254}")
 
 
 def _one_of(*choices: str, fold: Callable[[str], str] = str) -> Callable[[object], str]:
@@ -172,8 +172,8 @@ PARAMETERS = (
     ),
     _public("presignlifetime", whole(1, 7 * DAY_SECONDS), 7 * DAY_SECONDS,
             "most seconds that a redirect URL works"),
-    _public("checksum", _one_of("auto", "supported", "required"), "auto",
-            "CRC of uploads; auto: supported on AWS, else only where required"),
+    _public("checksum", _one_of("auto", "md5", "supported", "required"), "auto",
+            "of uploads: auto is the SDK's CRC on AWS, Content-MD5 elsewhere"),
     _public("listorder", _one_of("auto", "bytes", "tree"), "auto",
             "order of the server's listings; auto finds out"),
     _public("uploadage", whole(0), 7 * DAY_SECONDS,

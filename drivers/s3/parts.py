@@ -8,7 +8,12 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import Any
 
-from ..errors import DeadlineExceededError, TooLargeError
+from ..errors import (
+    DeadlineExceededError,
+    TooLargeError,
+    UploadNotFoundError,
+    UploadSupersededError,
+)
 from ..part_buffer import PartBuffer
 from .bucket import OBJECT_TYPE, UPLOAD_MARK, Bucket, quoted, unquoted
 from .parameters import MIB, PART_BYTES_MAX
@@ -197,12 +202,18 @@ class PartSender:
             buffer.close()
 
     def _put(self, number: int, buffer: PartBuffer) -> Part:
-        reply = self._bucket.call(
-            "upload_part",
-            self._path,
-            Key=self._bucket.key(self._path),
-            UploadId=self._multipart,
-            PartNumber=number,
-            Body=buffer.body(),
-        )
+        try:
+            reply = self._bucket.call(
+                "upload_part",
+                self._path,
+                Key=self._bucket.key(self._path),
+                UploadId=self._multipart,
+                PartNumber=number,
+                Body=buffer.body(),
+            )
+        except UploadNotFoundError:
+            # Only another writer, or whoever dropped the upload, can have ended it.
+            raise UploadSupersededError(
+                "the upload has ended", path=self._path
+            ) from None
         return Part(number, unquoted(reply["ETag"]), len(buffer))

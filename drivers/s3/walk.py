@@ -158,7 +158,7 @@ class DirectoryWalk(Walk):
         self._descend = None
 
     def _sorted(self, directory: str) -> list[FileInfo]:
-        found = children(self._bucket, directory, sure=False)
+        found = children(self._bucket, directory, sure=lambda: False)
         found.sort(key=lambda info: walk_key(info.path, info.is_dir), reverse=True)
         return found
 

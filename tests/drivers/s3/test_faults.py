@@ -1,0 +1,238 @@
+"""A network that does harm between driver and server, and a server that dies."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from random import Random
+from typing import Any
+
+import pytest
+from servers.faultproxy import FaultProxy
+from servers.seaweedfs import SeaweedFS
+from servers.server import Server
+
+from storagebus.drivers import StorageDriver, create
+from storagebus.drivers.errors import (
+    DataLossError,
+    PathNotFoundError,
+    StorageError,
+    UnavailableError,
+)
+
+from .conftest import BUCKET, MIB, inner, multiparts, parameters_of, plain_client
+
+RANDOM = Random(13)
+CONTENT = RANDOM.randbytes(12 * MIB)
+QUICK = {"connecttimeout": 1, "readtimeout": 1, "maxattempts": 2}
+
+
+@pytest.fixture
+def proxy(seaweedfs: Server) -> Iterator[FaultProxy]:
+    harmful = FaultProxy(seaweedfs.port)
+    yield harmful
+    harmful.close()
+
+
+@pytest.fixture
+def driver(
+    proxy: FaultProxy, seaweedfs: Server, client: Any, request: Any
+) -> Iterator[StorageDriver]:
+    """A driver whose way to the server leads through the proxy."""
+    given = parameters_of(
+        seaweedfs,
+        regionendpoint=f"http://127.0.0.1:{proxy.port}",
+        rootdirectory=f"faults/{request.node.name.partition('[')[0]}",
+        chunksize=5 * MIB,
+        readchunksize=1 * MIB,
+        **QUICK,
+    )
+    made = create("s3", given)
+    made.put_content("/warm", b"up")
+    yield made
+    proxy.set()
+    made.close()
+
+
+def test_a_read_survives_resets(proxy: FaultProxy, driver: StorageDriver) -> None:
+    driver.put_content("/x", CONTENT)
+    proxy.kill_connections()
+    proxy.set(reset_after_bytes=700_000, resets_left=4)
+    with driver.reader("/x") as stream:
+        assert stream.read() == CONTENT
+    proxy.kill_connections()
+    proxy.set(reset_after_bytes=300_000, resets_left=2)
+    assert driver.get_content("/x") == CONTENT
+
+
+def test_a_read_that_changed_meanwhile_is_data_loss(
+    proxy: FaultProxy, driver: StorageDriver, client: Any
+) -> None:
+    driver.put_content("/x", CONTENT)
+    proxy.kill_connections()
+    stream = driver.reader("/x")
+    assert stream.read(1000) == CONTENT[:1000]
+    key = inner(driver)._bucket.key("/x")
+    client.put_object(Bucket=BUCKET, Key=key, Body=CONTENT[::-1])
+    proxy.kill_connections()
+    with pytest.raises(DataLossError):
+        stream.read()
+    stream.close()
+
+
+def test_a_damaged_body_is_noticed(proxy: FaultProxy, driver: StorageDriver) -> None:
+    data = CONTENT[: 900 * 1024]
+    driver.put_content("/x", data)
+    proxy.kill_connections()
+    proxy.set(corrupt_at_byte=100_000)
+    with driver.reader("/x") as stream, pytest.raises(DataLossError):
+        stream.read()
+    proxy.kill_connections()
+    with pytest.raises(DataLossError):
+        # Kept alive, a connection is damaged once; each try gets a new one.
+        for _ in range(5):
+            proxy.kill_connections()
+            with driver.reader("/x") as stream:
+                stream.read()
+    proxy.set()
+    proxy.kill_connections()
+    assert driver.get_content("/x") == data
+
+
+def test_damage_on_its_way_to_the_server_is_refused(
+    proxy: FaultProxy, driver: StorageDriver
+) -> None:
+    """What the server stores is what was signed, whatever became of it in between."""
+    driver.put_content("/x", b"old")
+    proxy.kill_connections()
+    proxy.set(corrupt_sent_at_byte=500_000)
+    with pytest.raises(StorageError):
+        driver.put_content("/x", CONTENT[:MIB])
+    proxy.set()
+    proxy.kill_connections()
+    assert driver.get_content("/x") == b"old"
+
+
+@pytest.mark.parametrize("status", [500, 503])
+def test_a_burst_of_errors_is_ridden_out(
+    proxy: FaultProxy, driver: StorageDriver, status: int
+) -> None:
+    proxy.set(status=status, statuses_left=1)
+    driver.put_content("/x", b"1")
+    proxy.set(status=status, statuses_left=1)
+    assert driver.get_content("/x") == b"1"
+    proxy.set(status=status, statuses_left=1)
+    driver.move("/x", "/y")
+    proxy.set(status=status)
+    with pytest.raises(UnavailableError) as caught:
+        driver.put_content("/y", b"2")
+    assert caught.value.temporary
+    proxy.set()
+    assert driver.get_content("/y") == b"1"
+
+
+def test_an_upload_survives_resets(proxy: FaultProxy, driver: StorageDriver) -> None:
+    with driver.writer("/x") as upload:
+        upload.write(CONTENT[: 6 * MIB])
+        proxy.kill_connections()
+        upload.write(CONTENT[6 * MIB :])
+        proxy.kill_connections()
+        upload.commit()
+    assert driver.get_content("/x") == CONTENT
+
+
+def test_nothing_hangs_in_a_black_hole(
+    proxy: FaultProxy, driver: StorageDriver, client: Any
+) -> None:
+    driver.put_content("/x", CONTENT)
+    upload = driver.writer("/y")
+    upload.write(CONTENT[: 6 * MIB])
+    stream = driver.reader("/x")
+    stream.read(10)
+    proxy.set(blackhole=True)
+    started = time.monotonic()
+
+    def write_and_commit() -> None:
+        upload.write(CONTENT)
+        upload.commit()
+
+    calls = [
+        lambda: driver.stat("/x"),
+        lambda: driver.put_content("/z", b"1"),
+        lambda: driver.list("/"),
+        stream.read,
+        write_and_commit,
+    ]
+    failures: list[BaseException] = []
+
+    def run(call: Any) -> None:
+        try:
+            call()
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=run, args=(call,)) for call in calls]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(40)
+    assert time.monotonic() - started < 40
+    assert [type(error) for error in failures] == [UnavailableError] * len(calls)
+    proxy.set()
+    stream.close()
+    upload.cancel()
+    for path in ("/y", "/z"):
+        with pytest.raises(PathNotFoundError):
+            driver.stat(path)
+
+
+def test_the_first_error_is_not_hidden_by_the_clean_up(
+    proxy: FaultProxy, driver: StorageDriver
+) -> None:
+    with pytest.raises(UnavailableError) as caught, driver.writer("/x") as upload:
+        upload.write(CONTENT[: 6 * MIB])
+        proxy.set(status=500)
+        upload.write(CONTENT)
+        upload.commit()
+    assert "500" in str(caught.value) and caught.value.durable is not None
+
+
+def test_latency_is_hidden_by_reading_ahead(
+    proxy: FaultProxy, driver: StorageDriver
+) -> None:
+    driver.put_content("/x", CONTENT)
+    proxy.set(latency_s=0.001)
+    with driver.reader("/x") as stream:
+        assert stream.read() == CONTENT
+
+
+@pytest.mark.slow
+def test_a_server_killed_and_back_loses_nothing() -> None:
+    """kill -9 in the middle of an upload; it goes on from what is durable."""
+    server = SeaweedFS().start()
+    try:
+        plain_client(server).create_bucket(Bucket=BUCKET)
+        given = parameters_of(server, chunksize=5 * MIB, **QUICK)
+        with create("s3", given | {"multipartuploadmaxconcurrency": 1}) as driver:
+            driver.put_content("/old", b"stays")
+            upload = driver.writer("/x")
+            upload.write(CONTENT[: 11 * MIB])
+            durable = upload.durable
+            server.kill()
+            with pytest.raises(UnavailableError):
+                upload.write(CONTENT[11 * MIB :])
+                upload.commit()
+            upload.close()
+            server.launch()
+            assert driver.get_content("/old") == b"stays"
+            with pytest.raises(PathNotFoundError):
+                driver.stat("/x")
+            with driver.writer("/x", upload_id=upload.upload_id) as again:
+                assert again.size >= durable >= 5 * MIB
+                again.write(CONTENT[again.size :])
+                again.commit()
+            assert driver.get_content("/x") == CONTENT
+            assert multiparts(plain_client(server), "") == []
+    finally:
+        server.remove()
