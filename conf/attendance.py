@@ -99,7 +99,7 @@ class Attendance:
             return
         for service in found["services"].values():
             for worker in service["workers"]:
-                child = starting.pop(_leader(worker["pid"]), None)
+                child = starting.pop(leader(worker["pid"]), None)
                 if child is not None:
                     manager.mark_ready(child)
         self.complete = not missing_workers(found, self._wanted)
@@ -128,9 +128,9 @@ def _complaint(ended: ChildEnded, cls: type[StorageError]) -> str:
     return f"{ended.name}: {said}"
 
 
-def _leader(pid: int) -> int:
+def leader(pid: int) -> int:
     """The process group of a worker; its own pid when it is gone already."""
     try:
         return os.getpgid(pid) if pid > 0 else pid
-    except ProcessLookupError:
-        return pid
+    except (ProcessLookupError, OverflowError):
+        return pid  # of another host, perhaps

@@ -100,9 +100,19 @@ def drain(target: Target, worker: str) -> None:
     metavar="SECONDS",
     help="How long to wait.",
 )
+@click.option(
+    "--workers",
+    type=click.IntRange(1),
+    metavar="N",
+    help="How many workers the --service must have.  [default: 1]",
+)
 @json_option
 def ready(
-    endpoint: tuple[str, ...], service: str | None, timeout: float, as_json: bool
+    endpoint: tuple[str, ...],
+    service: str | None,
+    timeout: float,
+    workers: int | None,
+    as_json: bool,
 ) -> None:
     """Wait until the broker answers and every service has a worker.
 
@@ -112,10 +122,13 @@ def ready(
     Examples:
       storagebus ready --timeout 30
       storagebus ready --service images && storagebus ls --service images /
+      storagebus ready --service images --workers 4
     """
+    if workers is not None and service is None:
+        raise click.UsageError("--workers are those of one --service")
     target = Target(endpoint, service or "default", ASK_S)
     with closing(open_client(target)) as client:
-        wanted = None if service is None else {service: 1}
+        wanted = None if service is None else {service: workers or 1}
         found = wait_ready(client, timeout, wanted)
     if as_json:
         print_json(

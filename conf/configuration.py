@@ -1,4 +1,4 @@
-"""Commands about configurations: conf check and conf show."""
+"""Commands about configurations: conf check, conf show, and those for supervisord."""
 
 from __future__ import annotations
 
@@ -9,24 +9,31 @@ from pathlib import Path
 import click
 
 from ..drivers.errors import InvalidParameterError
+from .listener import listener
 from .load import load
 from .options import json_option
 from .output import print_json
 from .problems import ConfigurationError
 from .show import as_toml, shown_fields
+from .supervisor import supervisor
 
 _FILE = click.Path(path_type=Path)
 
 
 @click.group()
 def conf() -> None:
-    """Check or show a configuration.
+    """Check or show a configuration, or make one for supervisord.
 
     \b
     Examples:
       storagebus conf check storagebus.toml
       storagebus conf show --config storagebus.toml
+      storagebus conf supervisor --config storagebus.toml > supervisord.conf
     """
+
+
+conf.add_command(supervisor)
+conf.add_command(listener)
 
 
 @conf.command()

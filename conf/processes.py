@@ -12,6 +12,8 @@ from ..drivers.errors import InvalidParameterError
 from .load import load
 from .logs import log_option
 from .parameters import parameters_option
+from .systemd import Systemd
+from .termination import ends_on_term
 
 if TYPE_CHECKING:
     from ..broker.loop import Broker
@@ -43,6 +45,7 @@ config_option = click.option(
     help="Listen beyond this host although anyone may connect.",
 )
 @log_option("info")
+@ends_on_term()
 def broker(
     config: Path | None,
     clients: str | None,
@@ -78,6 +81,7 @@ def broker(
                 f"broker.{door} is missing; set it in the file or give --{door} ADDRESS"
             )
     settings = broker_settings(configuration, services)
+    systemd = Systemd()
     fd = lifeline.descriptor()
     if fd is not None:
         lifeline.watch(fd, lifeline.end_group)
@@ -88,6 +92,7 @@ def broker(
             f"storagebus: broker ready, {doors}, workers at {_listed(started.workers)}"
         )
         lifeline.tell_ready()
+        systemd.ready()
 
     loop.run(settings, on_ready)
 
@@ -117,6 +122,7 @@ def broker(
     help="Open streams at once.  [default: 256]",
 )
 @log_option("info")
+@ends_on_term()
 def worker(
     service: str,
     config: Path | None,

@@ -27,6 +27,7 @@ from .output import print_json
 from .parameters import parameters_option
 from .processes import config_option
 from .schema import Configuration
+from .systemd import Systemd
 
 if TYPE_CHECKING:
     from ..workers.manager import Manager
@@ -89,8 +90,9 @@ def up(
     configuration = load(config, os.environ, options=options)
     if not configuration.services:
         raise InvalidParameterError("no service is configured; add [services.NAME]")
+    systemd = Systemd()
     with _with_doors(configuration) as complete, _signals() as stopping:
-        _run(complete, stopping, as_json=as_json)
+        _run(complete, stopping, systemd, as_json=as_json)
 
 
 def _options(
@@ -203,7 +205,13 @@ def _signals() -> Iterator[_Stopping]:
             signal.signal(number, handler)
 
 
-def _run(configuration: Configuration, stopping: _Stopping, *, as_json: bool) -> None:
+def _run(
+    configuration: Configuration,
+    stopping: _Stopping,
+    systemd: Systemd,
+    *,
+    as_json: bool,
+) -> None:
     """Start everything, say when it is ready, and end it.
 
     Raises:
@@ -239,7 +247,9 @@ def _run(configuration: Configuration, stopping: _Stopping, *, as_json: bool) ->
                 if attendance.complete and not announced:
                     announced = True
                     _announce(configuration, as_json=as_json)
+                    systemd.ready()
         finally:
+            systemd.stopping()
             manager.stop()
 
 
