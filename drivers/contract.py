@@ -142,7 +142,9 @@ class Writer(ABC):
 
     `close` without `commit` keeps what was written, for `writer(path, append=True)`
     to continue; `cancel` drops it. A `with` block that is left by an exception
-    cancels, one that ends otherwise closes.
+    cancels, one that ends otherwise closes. A driver's own writer is ended by the
+    first of the three that succeeds, and frees what it holds there: the wrapper in
+    front of it takes a caller's `close` after a commit upon itself.
 
     Attributes:
         upload_id: opaque name of the upload; "" without the capability `resume`.
