@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from manager_owner import Owner
 
 from storagebus.broker.messages import Hello, Open, Operation, Vouched, Welcome, pack
 from storagebus.broker.wire import Message, Type
@@ -90,6 +91,7 @@ class Store(StorageDriver):
         self.readers: list[BytesReader] = []
         self.faults: dict[str, BaseException] = {}
         self.calls: list[str] = []
+        self.on_delete: Callable[[], None] = lambda: None
 
     @property
     def open_readers(self) -> int:
@@ -143,6 +145,7 @@ class Store(StorageDriver):
 
     def delete(self, path: str) -> None:
         self.stumble("delete")
+        self.on_delete()
         self._get(path)
         del self.objects[path]
 
@@ -277,7 +280,7 @@ class Bench:
     def run_one(self) -> None:
         """Run the job that was started first."""
         task = self.tasks.pop(0)
-        outcome = perform(task.job, self.driver, float("inf"))
+        outcome = perform(task.job, self.driver, float("inf"), task.stream.steps)
         self.core.finished(task, outcome._replace(driver_us=7), self.now)
         self.look()
 
@@ -312,3 +315,12 @@ def bench() -> Iterator[Bench]:
 def make_bench() -> Callable[..., Bench]:
     """The class, for tests that need other numbers."""
     return Bench
+
+
+@pytest.fixture
+def owner() -> Iterator[Owner]:
+    """An owner whose managers are stopped at the end, whatever happened."""
+    owner = Owner()
+    yield owner
+    for manager in owner.managers:
+        manager.stop(grace_s=0)

@@ -5,15 +5,23 @@ import os
 import queue
 import signal
 import subprocess
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
+from manager_owner import (
+    POLITE,
+    QUICK,
+    READY,
+    STUBBORN,
+    Owner,
+    eventually,
+    group,
+    is_running,
+    shell,
+)
 
 from storagebus.drivers.errors import (
     DeadlineExceededError,
@@ -33,79 +41,6 @@ from storagebus.workers.children import (
     Rolled,
 )
 from storagebus.workers.manager import Manager
-from storagebus.workers.restart import RestartPolicy
-
-QUICK = RestartPolicy(delay_first_s=0.02, delay_max_s=0.1)
-READY = "echo ready > /dev/fd/$STORAGEBUS_READY_FD"
-POLITE = f"trap 'exit 0' TERM; sleep 60 & {READY}; wait"
-STUBBORN = f"trap '' TERM; sleep 60 & {READY}; while :; do wait; sleep 1; done"
-
-
-def shell(name: str, script: str, **given: Any) -> ProcessSpec:
-    fields = {"ready": Readiness.TOLD, "restart": QUICK, "grace_s": 10.0} | given
-    return ProcessSpec(name, ("/bin/sh", "-c", script), **fields)
-
-
-class Owner:
-    """Who owns a manager in these tests: collects the news."""
-
-    def __init__(self) -> None:
-        self.news: list[Notice] = []
-        self._queue: queue.Queue[Notice] = queue.Queue()
-        self.managers: list[Manager] = []
-
-    def manage(self, *specs: ProcessSpec) -> Manager:
-        manager = Manager(specs, self._queue.put)
-        self.managers.append(manager)
-        manager.start()
-        return manager
-
-    def wait(self, kind: type[Notice], count: int = 1) -> Any:
-        """The next notice of a kind, or the last of so many."""
-        while True:
-            notice = self._queue.get(timeout=10)
-            self.news.append(notice)
-            if isinstance(notice, kind):
-                count -= 1
-                if not count:
-                    return notice
-
-
-@pytest.fixture
-def owner() -> Iterator[Owner]:
-    """An owner whose managers are stopped at the end, whatever happened."""
-    owner = Owner()
-    yield owner
-    for manager in owner.managers:
-        manager.stop(grace_s=0)
-
-
-def is_running(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
-
-
-def eventually(true: Callable[[], bool], seconds: float = 10) -> bool:
-    deadline = time.monotonic() + seconds
-    while not true():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.01)
-    return True
-
-
-def group(pid: int) -> set[int]:
-    """The running processes of a process group."""
-    found = set()
-    for process in psutil.process_iter():
-        try:
-            if os.getpgid(process.pid) == pid and is_running(process.pid):
-                found.add(process.pid)
-        except ProcessLookupError:
-            pass
-    return found
 
 
 def test_a_killed_child_comes_back_with_another_pid_and_its_group_is_gone(
@@ -415,109 +350,3 @@ def test_a_manager_that_never_started_stops_and_names_are_unique() -> None:
     with pytest.raises(InvalidStateError, match="not started"):
         manager.resize("acme", 2)
     assert manager.stop()
-
-
-PARENT = """
-import os, sys, time, warnings
-from storagebus.workers.children import ProcessSpec, Readiness
-from storagebus.workers.manager import Manager
-
-warnings.simplefilter("ignore", DeprecationWarning)  # forking with threads, on purpose
-manager = Manager([
-    ProcessSpec("child", ("/bin/sh", "-c", sys.argv[1]), instances=2,
-                ready=Readiness.TOLD)
-])
-manager.start()
-manager.wait_ready(10)
-pids = [child.pid for child in manager.status()]
-then = sys.argv[2]
-if then == "fork":
-    sibling = os.fork()
-    if sibling == 0:
-        assert manager.stop() is True  # not its own: must touch nothing
-        try:
-            manager.resize("child", 0)
-        except Exception as error:
-            assert "forked" in str(error), error
-            time.sleep(60)
-        os._exit(1)
-    time.sleep(0.3)
-    print(*pids, sibling, flush=True)
-else:
-    print(*pids, flush=True)
-if then == "exit":
-    sys.exit(0)
-if then == "raise":
-    raise SystemExit("a fault")
-if then == "_exit":
-    os._exit(3)
-time.sleep(60)
-"""
-HONOURS = f"{READY}; cat /dev/fd/$STORAGEBUS_WORKER_FD > /dev/null"
-
-
-@pytest.mark.parametrize("then", ["kill", "exit", "raise", "_exit", "fork"])
-@pytest.mark.parametrize("script", [HONOURS, STUBBORN], ids=["honours", "stubborn"])
-def test_however_the_parent_ends_nothing_of_it_is_left(script: str, then: str) -> None:
-    parent = subprocess.Popen(
-        [sys.executable, "-c", PARENT, script, then],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-    assert parent.stdout is not None
-    told = [int(pid) for pid in parent.stdout.readline().split()]
-    assert len(told) == 2 + (then == "fork")
-    children, siblings = told[:2], told[2:]
-    if then in ("kill", "fork"):
-        assert all(is_running(pid) for pid in told)
-        parent.kill()
-    try:
-        parent.wait(10)
-        assert eventually(lambda: not any(group(pid) for pid in children), 5)
-        # The forked process lives on, and holds nobody's lifeline.
-        assert all(is_running(pid) for pid in siblings)
-    finally:
-        for pid in siblings:
-            os.kill(pid, signal.SIGKILL)
-        parent.stdout.close()
-
-
-def test_a_forked_process_does_not_keep_the_lifeline_even_without_a_guard(
-    owner: Owner,
-) -> None:
-    manager = owner.manage(shell("acme", HONOURS))
-    manager.wait_ready(10)
-    (child,) = manager.status()
-    sibling = subprocess.run(
-        [sys.executable, "-c", LIFELINE_ONLY, HONOURS],
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=20,
-    )
-    assert sibling.stdout.strip() == "0"
-    assert is_running(child.pid)
-
-
-LIFELINE_ONLY = """
-import os, sys, time, warnings
-from storagebus.workers.children import ProcessSpec, Readiness
-from storagebus.workers.output import OutputLog
-from storagebus.workers.spawn import Child
-
-warnings.simplefilter("ignore", DeprecationWarning)
-spec = ProcessSpec("child", ("/bin/sh", "-c", sys.argv[1]), ready=Readiness.TOLD)
-child = Child(spec, "cookie", OutputLog())
-os.set_blocking(child.ready_fd, True)
-assert child.said_ready()
-sibling = os.fork()
-if sibling == 0:
-    time.sleep(60)
-    os._exit(0)
-child.close()
-assert child.process.wait(5), "the forked process holds the lifeline"
-print(child.reap().code)
-os.kill(sibling, 9)
-os.waitpid(sibling, 0)
-"""
