@@ -14,7 +14,8 @@ from ..broker.wire import Message, Payload
 from ..drivers.errors import StorageError
 
 LONG_OPERATIONS = frozenset({Operation.MOVE, Operation.DELETE, Operation.WRITE})
-"""Operations whose work can rightly outlast a deadline while PROGRESS comes in."""
+"""Operations that may rightly outlast a deadline, for as long as their driver says by
+PROGRESS that it moves on."""
 
 
 @dataclass(frozen=True, slots=True)

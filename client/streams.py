@@ -41,8 +41,6 @@ from .requests import (
     Sent,
 )
 
-STALL_S_MAX = 600.0
-"""How long PROGRESS alone, without bytes and without a count, keeps a call waiting."""
 MARGIN_S_MAX = 0.1
 """The far side is told a little less time, so that its better answer comes first."""
 MARGIN_PART = 0.1
@@ -62,7 +60,6 @@ class Stream:
 
     __slots__ = (
         "_done",
-        "_patience",
         "broker",
         "epoch",
         "expires",
@@ -83,8 +80,7 @@ class Stream:
         self.epoch = 0
         self.expires = now + request.budget_s
         self.timed = False
-        self._patience = inf
-        self._done = -1
+        self._done = 0
 
     def start(self, broker: int, id_: int, epoch: int, now: float) -> Message:
         """The OPEN; what remains of the time goes along as its budget."""
@@ -93,7 +89,6 @@ class Stream:
         self.epoch = epoch
         left = self.expires - now
         left -= min(MARGIN_S_MAX, left * MARGIN_PART)
-        self._patience = now + STALL_S_MAX
         return Message(
             Type.OPEN,
             id_,
@@ -160,15 +155,12 @@ class Stream:
         return error
 
     def _progress(self, progress: Progress, now: float) -> None:
-        """A sign of life counts for a while; a count that rises counts for good."""
-        if self.request.operation not in LONG_OPERATIONS or self.expires == inf:
+        """The driver has moved on, if the count has risen: the wait begins anew."""
+        if progress.done is None or progress.done <= self._done:
             return
-        if progress.done is not None and progress.done > self._done:
-            self._done = progress.done
-            self._patience = now + STALL_S_MAX
-        self.expires = max(
-            self.expires, min(now + self.request.budget_s, self._patience)
-        )
+        self._done = progress.done
+        if self.request.operation in LONG_OPERATIONS and self.expires != inf:
+            self.expires = now + self.request.budget_s
 
 
 class Download(Stream):
@@ -310,7 +302,6 @@ class Upload(Stream):
         self._outflow.credit(received, limit)
         if moved and self._ending is not Type.CANCEL:
             self.expires = inf  # `_flush` starts the clock anew if there is a reason
-            self._patience = now + STALL_S_MAX
         self._flush(now, out)
         self._tell(out)
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from .errors import DataLossError, PathConflictError
 from .paths import parent
+from .progress import step
 from .refusals import PRUNE_RACES_MAX, blocked, occupied, pruned
 from .tree import ABSENT, Tree, sync_directory
 
@@ -65,6 +66,7 @@ def copy(source: int, target: int, size: int) -> None:
         if not copied:
             raise DataLossError("the file became shorter while it was copied")
         at += copied
+        step()
 
 
 def replace(

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import TypeGuard
 
 from .paths import PATH_BYTES_MAX, ROOT, is_component, join, parent
+from .progress import step
 from .refusals import closed
 
 _LOOK_UP = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW
@@ -300,6 +301,7 @@ class Tree:
             directory, emptied = pending.pop()
             if emptied:
                 self.remove_empty(directory)
+                step()
                 continue
             try:
                 names = self.names(directory)
@@ -310,6 +312,7 @@ class Tree:
             if files:
                 for name in names.files + names.others:
                     self.unlink(join(directory, name))
+                    step()
             pending.append((directory, True))
             pending += [(join(directory, name), False) for name in names.directories]
 

@@ -16,6 +16,7 @@ from ..drivers.errors import (
     StorageError,
     UnavailableError,
 )
+from ..drivers.progress import Steps, counted
 
 Answer = dict[str, Any]
 """The map of a RESULT, before the times are added."""
@@ -44,13 +45,16 @@ class Job(Protocol):
         """Do it; may wait for as long as the driver does."""
 
 
-def perform(job: Job, driver: StorageDriver, expires: float) -> Outcome:
+def perform(
+    job: Job, driver: StorageDriver, expires: float, steps: Steps | None = None
+) -> Outcome:
     """Run a job, unless it is too late for it.
 
     Args:
         job: what to do.
         driver: the driver, behind its checks.
         expires: when it no longer may begin, on the monotonic clock, in seconds.
+        steps: counts the driver's signs of progress.
 
     Returns:
         The outcome; whatever a driver raises is a `StorageError` in it. Only what
@@ -62,7 +66,8 @@ def perform(job: Job, driver: StorageDriver, expires: float) -> Outcome:
     value: Any = None
     error: StorageError | None = None
     try:
-        value = job.run(driver)
+        with counted(steps or Steps()):
+            value = job.run(driver)
     except StorageError as failure:
         error = failure
     except MemoryError:

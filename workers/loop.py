@@ -19,7 +19,6 @@ from ..broker.wakeup import Wakeup
 from ..drivers.contract import StorageDriver
 from .actions import Note, Send, Start, Stop
 from .core import WorkerCore
-from .jobs import perform
 from .schedule import Task
 from .threads import Threads
 
@@ -148,7 +147,7 @@ class WorkerLoop:
             return
         for _ in range(min(len(self._inline), BATCH_JOBS)):
             task = self._inline.popleft()
-            outcome = perform(task.job, self._driver, task.expires)
+            outcome = task.run(self._driver)
             now = time.monotonic()
             self.core.finished(task, outcome, now)
             self._flush(now)

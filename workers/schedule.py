@@ -11,7 +11,8 @@ from collections import deque
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from .jobs import Job
+from ..drivers.contract import StorageDriver
+from .jobs import Job, Outcome, perform
 
 if TYPE_CHECKING:
     from .streams import Stream
@@ -45,6 +46,10 @@ class Task:
         self.asked = asked
         self.started: float | None = None
         self.withdrawn = False
+
+    def run(self, driver: StorageDriver) -> Outcome:
+        """Do the job, in the calling thread."""
+        return perform(self.job, driver, self.expires, self.stream.steps)
 
 
 class Schedule:

@@ -7,7 +7,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import NamedTuple, Protocol
 
-from ..broker.messages import Open, error_message
+from ..broker.messages import Open, Progress, error_message, pack
 from ..broker.wire import BUDGET_MS_DEFAULT, Message, Type, pack_map
 from ..drivers.errors import (
     CancelledError,
@@ -16,13 +16,16 @@ from ..drivers.errors import (
     ProtocolError,
     StorageError,
 )
+from ..drivers.progress import Steps
 from .jobs import Answer, Job, Outcome
 from .schedule import Task
 
 IDLE_S = 600.0
 """A client that neither sends nor grants for so long has lost its stream."""
 PROGRESS_S = 5.0
-"""Time between two PROGRESS messages of a call that takes long."""
+"""Longest time between two PROGRESS messages while the driver moves on."""
+PROGRESS_PART = 0.25
+"""The same as a part of the stream's budget, where that is short."""
 
 
 class Desk(Protocol):
@@ -69,6 +72,8 @@ class Stream(ABC):
     Attributes:
         budget_s: seconds that each wait of the stream may last.
         heard: when the client last said something.
+        progressed: when the last PROGRESS was sent.
+        steps: the driver's signs that it moves on; `told` were told the client.
         task: the job in hand; None while the stream waits for its client.
         unheard: whether nobody is there any more to hear of the outcome.
         is_call: whether it takes a slot, and not one of the worker's streams.
@@ -85,7 +90,9 @@ class Stream(ABC):
         "progressed",
         "queued_us",
         "request",
+        "steps",
         "task",
+        "told",
         "unheard",
     )
 
@@ -103,6 +110,8 @@ class Stream(ABC):
         self.driver_us = 0
         self.heard = arrival.at
         self.progressed = arrival.at
+        self.steps = Steps()
+        self.told = 0
         self.task: Task | None = None
         self.unheard = False
 
@@ -135,7 +144,7 @@ class Stream(ABC):
     @property
     @abstractmethod
     def shows_progress(self) -> bool:
-        """Whether the running job is one that may take long without bytes."""
+        """Whether the job in hand is one that may take long without bytes."""
 
     def finished(self, task: Task, outcome: Outcome, now: float) -> None:
         """A job has ended; only the one that the stream waits for matters."""
@@ -155,12 +164,14 @@ class Stream(ABC):
                 idle = f"the client was silent for {IDLE_S:.0f} seconds"
                 self.fail(DeadlineExceededError(idle), now)
         elif (
-            task.started is not None
-            and now - max(self.progressed, task.started) >= PROGRESS_S
+            self.steps.done > self.told
+            and now - self.progressed >= min(PROGRESS_S, self.budget_s * PROGRESS_PART)
             and self.shows_progress
         ):
+            self.told = self.steps.done
             self.progressed = now
-            self.desk.send(self, Message(Type.PROGRESS, self.id))
+            fields = pack(Progress(done=self.told))
+            self.desk.send(self, Message(Type.PROGRESS, self.id, fields=fields))
 
     # -- for the kinds of stream ----------------------------------------------
 

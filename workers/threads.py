@@ -8,7 +8,7 @@ from queue import SimpleQueue
 
 from ..broker.wakeup import Wakeup
 from ..drivers.contract import StorageDriver
-from .jobs import Outcome, perform
+from .jobs import Outcome
 from .schedule import Task
 
 THREADS_NAME = "storagebus-driver"
@@ -71,7 +71,7 @@ class Threads:
         while (task := self._tasks.get()) is not None:
             outcome: Outcome | BaseException
             try:
-                outcome = perform(task.job, self._driver, task.expires)
+                outcome = task.run(self._driver)
             except BaseException as error:
                 outcome = error
             self.done.append((task, outcome))

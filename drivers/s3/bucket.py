@@ -12,6 +12,7 @@ from typing import Any
 
 from ..contract import FileInfo
 from ..errors import InvalidPathError, PathNotFoundError, UnsupportedMethodError
+from ..progress import step
 from .client import Clients
 from .errors import typed
 from .parameters import Options
@@ -71,9 +72,7 @@ class Bucket:
         self.root = f"{root}/" if root else ""
         self.uploads = self.root + UPLOADS
         self.etags_are_md5: bool | None = None
-        self._digests = options.checksum == "md5" or (
-            options.checksum == "auto" and not options.on_aws
-        )
+        self._digests = options.content_md5
         self._stored = _stored_arguments(options)
         self._customer_key = _customer_key_arguments(options)
 
@@ -122,6 +121,7 @@ class Bucket:
         with self.errors(path):
             method = getattr(self.clients.client(), operation)
             reply = method(Bucket=self.name, **arguments)
+        step()
         if self._customer_key and operation == "put_object":
             self._check_customer_key(reply)
         return reply

@@ -11,6 +11,7 @@ from ..errors import (
     PreconditionError,
     UnsupportedMethodError,
 )
+from ..progress import step
 from .bucket import OBJECT_TYPE, Bucket, Found, attempt, quoted, unquoted
 from .listing import exists_below
 from .parameters import COPY_BYTES_MAX, PART_BYTES_MIN
@@ -118,6 +119,7 @@ def copy_parts(
         if not done:
             raise DeadlineExceededError("a copied part took too long", path=source)
         running.difference_update(done)
+        step()
         parts.extend(future.result() for future in done)
 
     try:

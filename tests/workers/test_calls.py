@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from storagebus.broker.messages import Operation, Result, error_of, parse
+from storagebus.broker.messages import Operation, Progress, Result, error_of, parse
 from storagebus.broker.moments import to_us
 from storagebus.broker.wire import Message, Type
 from storagebus.drivers.errors import (
@@ -19,6 +19,7 @@ from storagebus.drivers.errors import (
     UnavailableError,
     UnsupportedMethodError,
 )
+from storagebus.drivers.progress import step
 
 
 def result(bench, link=0):
@@ -194,11 +195,38 @@ def test_cancel_of_a_running_call_waits_for_the_truth(bench):
     assert bench.take() == []
 
 
-def test_a_long_call_shows_progress(bench):
+def test_a_long_call_shows_progress_while_its_driver_moves(bench):
     stream = bench.open(Operation.MOVE, destination="/b")
-    bench.tick(12)
+    (task,) = bench.tasks
+    for _ in range(12):
+        task.stream.steps.done += 10
+        bench.tick(1)
+    bench.tick(60)  # it hangs
     messages = [m for m in bench.take() if m.type is Type.PROGRESS]
-    assert [m.stream for m in messages] == [stream, stream]
+    counts = [parse(Progress, m.fields).done for m in messages]
+    assert [m.stream for m in messages] == [stream] * len(counts)
+    assert len(counts) == 3
+    assert counts[0] in (50, 60)
+    assert counts[-1] == 120
+
+
+def test_a_call_with_a_short_budget_shows_progress_sooner(bench):
+    bench.open(Operation.MOVE, destination="/b", budget_ms=8_000)
+    for _ in range(8):
+        bench.tasks[0].stream.steps.done += 1
+        bench.tick(1)
+    assert [m.type for m in bench.take()].count(Type.PROGRESS) >= 3
+
+
+def test_the_steps_of_a_driver_are_counted_on_its_stream(bench):
+    bench.store.objects["/a"] = b""
+    bench.store.on_delete = step
+    bench.open(Operation.DELETE)
+    stream = bench.tasks[0].stream
+    bench.run()
+    assert stream.steps.done == 1
+    step()  # outside an operation it does nothing
+    assert stream.steps.done == 1
 
 
 def test_an_open_that_was_said_twice_is_answered_once(bench):

@@ -4,10 +4,12 @@ import math
 import select
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 
 from storagebus.broker.wakeup import Wakeup
+from storagebus.drivers.progress import Steps
 from storagebus.workers.schedule import Task
 from storagebus.workers.threads import THREADS_NAME, Threads
 
@@ -51,7 +53,7 @@ def collect(threads, wakeup, count):
 
 
 def task(function, expires=math.inf):
-    return Task(None, Do(function), expires, False, 0.0)
+    return Task(SimpleNamespace(steps=Steps()), Do(function), expires, False, 0.0)
 
 
 def test_outcomes_come_back_with_their_time(threads, wakeup):

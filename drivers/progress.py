@@ -1,0 +1,54 @@
+"""How a driver shows that a long operation moves on.
+
+A deadline bounds how long a caller waits. Deleting a million objects or copying a
+terabyte may rightly take longer, a backend that hangs may not, and from outside both
+look alike. So a driver calls `step` for every part of such work that is done: a batch
+of keys, a copied piece. A worker counts the steps and tells the caller, whose wait
+begins anew with each. An operation without steps ends at the deadline.
+
+To be called in the thread that runs the operation. In a process that does not count,
+it does nothing.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class Steps:
+    """A count of steps: one thread raises it, any thread reads it.
+
+    Attributes:
+        done: how many there were.
+    """
+
+    __slots__ = ("done",)
+
+    def __init__(self) -> None:
+        self.done = 0
+
+
+class _Current(threading.local):
+    steps: Steps | None = None
+
+
+_current = _Current()
+
+
+def step() -> None:
+    """A part of the operation in this thread is done."""
+    steps = _current.steps
+    if steps is not None:
+        steps.done += 1
+
+
+@contextmanager
+def counted(steps: Steps) -> Iterator[None]:
+    """Count the steps of what this thread does meanwhile."""
+    before, _current.steps = _current.steps, steps
+    try:
+        yield
+    finally:
+        _current.steps = before
