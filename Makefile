@@ -9,7 +9,7 @@ BIN := .venv/bin
 WHEEL_BIN := build/wheel-venv/bin
 PIP := -m pip install -q --disable-pip-version-check --no-warn-script-location
 
-.PHONY: help demo test test-long lint types unit wheel dev clean bench
+.PHONY: help demo test test-stores test-long lint types unit wheel dev clean bench
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -47,11 +47,15 @@ wheel: dev
 
 test: lint types wheel  ## everything that CI checks: style, types, tests, wheel
 	cd build && wheel-venv/bin/python -m pytest -q -c ../pyproject.toml --rootdir .. \
-		../tests/test_packaging.py ../tests/test_exports.py ../tests/test_conformance.py
-	$(BIN)/python -m pytest -q -m "not long"
+		-m "not long and not stores" ../tests/test_packaging.py \
+		../tests/test_exports.py ../tests/test_conformance.py
+	$(BIN)/python -m pytest -q -m "not long and not stores"
 
 unit: dev  ## the tests alone
-	$(BIN)/python -m pytest -q -m "not long"
+	$(BIN)/python -m pytest -q -m "not long and not stores"
+
+test-stores: dev  ## the cloud drivers, against real servers that it installs
+	$(BIN)/python -m pytest -q -m "stores and not long"
 
 test-long: dev  ## upstream's sizes (5 GiB streams) and long chaos: about an hour
 	$(BIN)/python -m pytest -q -m long --timeout 3600
