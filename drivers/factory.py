@@ -30,6 +30,7 @@ EXECUTABLE_PREFIX = "registry-storage-"
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _BUILT_IN = {
+    "azure": ("azure", "AzureDriver"),
     "filesystem": ("filesystem", "FilesystemDriver"),
     "inmemory": ("inmemory", "InMemoryDriver"),
     "s3": ("s3", "S3Driver"),

@@ -11,6 +11,11 @@ from .exits import Exit
 from .serving import parameters, serve
 
 
+def azure() -> NoReturn:
+    """registry-storage-azure"""
+    _main("azure")
+
+
 def filesystem() -> NoReturn:
     """registry-storage-filesystem"""
     _main("filesystem")
