@@ -136,6 +136,8 @@ def make_client(options: Options, endpoint_url: str | None = None) -> Any:
         verify=not options.skipverify,
         config=config,
     )
+    if options.content_md5:
+        _sign_digests(client)
     if not options.on_aws:
         client.meta.events.register("before-sign.s3.DeleteObjects", _add_content_md5)
     if options.skipverify:
@@ -145,6 +147,23 @@ def make_client(options: Options, endpoint_url: str | None = None) -> Any:
     if options.loglevel != "off":
         _log_requests(client)
     return client
+
+
+def _sign_digests(client: Any) -> None:
+    """Sign the MD5 of a part instead of its SHA-256, which would be a second pass.
+
+    Over https the SDK does so by itself; the digest's header is signed either way.
+    """
+    from botocore.config import Config
+
+    settings = {**client.meta.config.s3, "payload_signing_enabled": False}
+    config = client.meta.config.merge(Config(s3=settings))
+
+    def sign_digest(request: Any, **_: Any) -> None:
+        request.context["client_config"] = config
+
+    for operation in ("PutObject", "UploadPart"):
+        client.meta.events.register(f"before-sign.s3.{operation}", sign_digest)
 
 
 def _addressing_style(options: Options) -> str:

@@ -252,6 +252,11 @@ class Options:
         return not self.regionendpoint
 
     @property
+    def content_md5(self) -> bool:
+        """Whether each body goes with its MD5, which every server checks."""
+        return self.checksum == "md5" or (self.checksum == "auto" and not self.on_aws)
+
+    @property
     def endpoint_url(self) -> str | None:
         """The endpoint with its scheme, or None for Amazon's."""
         if not self.regionendpoint or "://" in self.regionendpoint:

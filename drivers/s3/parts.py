@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from concurrent.futures import Future
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import Any
 
@@ -140,11 +140,14 @@ class PartSender:
             raise TooLargeError(
                 f"more than {PARTS_MAX} parts: raise 'chunksize'", path=self._path
             )
-        clients = self._bucket.clients
-        self._sent.append((clients.submit(self._upload, number, buffer), buffer))
-        self._collect()
-        while len(self._sent) >= self._at_once_max:
-            self._wait()
+        try:
+            self._wait_for_a_place()
+        except BaseException:
+            buffer.close()
+            raise
+        future = self._bucket.clients.submit(self._upload, number, buffer)
+        with self._lock:
+            self._sent.append((future, buffer))
 
     def send_last(self, number: int, buffer: PartBuffer) -> Part:
         """Send the last part, after all others; its buffer stays the caller's."""
@@ -184,16 +187,37 @@ class PartSender:
                 self._stored.append(future.result())
                 self._sent.popleft()
 
+    def _wait_for_a_place(self) -> None:
+        """Wait until fewer parts than allowed are under way.
+
+        Raises:
+            StorageError: of the first part that failed.
+        """
+        while True:
+            self._collect()
+            running = {future for future, _ in self._sent if not future.done()}
+            for future, _ in self._sent:
+                if future.done():
+                    future.result()
+            if len(running) < self._at_once_max:
+                return
+            done, _ = wait(running, PART_SECONDS_MAX, return_when=FIRST_COMPLETED)
+            if not done:
+                raise self._too_long()
+
     def _wait(self) -> None:
         """Wait for the oldest part under way."""
         future, _ = self._sent[0]
         try:
             future.result(PART_SECONDS_MAX)
         except FutureTimeoutError:
-            raise DeadlineExceededError(
-                f"a part took longer than {PART_SECONDS_MAX:g} s", path=self._path
-            ) from None
+            raise self._too_long() from None
         self._collect()
+
+    def _too_long(self) -> DeadlineExceededError:
+        return DeadlineExceededError(
+            f"a part took longer than {PART_SECONDS_MAX:g} s", path=self._path
+        )
 
     def _upload(self, number: int, buffer: PartBuffer) -> Part:
         try:

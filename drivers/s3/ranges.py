@@ -155,10 +155,10 @@ class RangeStream:
 
     def read_all(self) -> bytes:
         """All of the range at once."""
-        content = bytearray()
-        while data := self.read(PIECE_BYTES):
-            content += data
-        return bytes(content)
+        pieces = []
+        while data := self.read(self._end - self._at):
+            pieces.append(data)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def close(self) -> None:
         """Give the connection back. Harmless when repeated."""

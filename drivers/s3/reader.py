@@ -23,15 +23,17 @@ from .ranges import Opened, RangeStream, Source
 
 RANGE_SECONDS_MAX = 900.0
 WHOLE_TRIES_MAX = 3
+LOOK_BYTES = 1 << 20
+"""Who has read more than this wants more than a look."""
 ETAG = re.compile(r"[A-Za-z0-9+/=_.:-]{1,128}")
 
 
 class S3Reader(Reader):
     """The bytes of one committed object.
 
-    The range that was opened is streamed. When half of it is consumed, the caller
-    wants more than a look, and the following ranges are fetched in parallel, as far
-    as the budget has memory for them; without any they are streamed one by one.
+    The range that was opened is streamed. Once the caller has read more than a look,
+    the following ranges are fetched in parallel, as far as the budget has memory for
+    them; without any they are streamed one by one.
 
     Args:
         source: the object, with its ETag.
@@ -60,7 +62,7 @@ class S3Reader(Reader):
         self._scheduled = min(offset + self._range_bytes, end)
         self._stream = RangeStream(source, offset, self._scheduled, opened)
         self._streamed_to = self._scheduled
-        self._fetch_at = offset + self._range_bytes // 2
+        self._fetch_at = offset + min(LOOK_BYTES, self._range_bytes)
         self._ahead: deque[tuple[Future[bytes], int]] = deque()
         self._piece = memoryview(b"")
         self._piece_reserved = 0
@@ -76,7 +78,7 @@ class S3Reader(Reader):
             data = self._some(wanted)
             pieces.append(data)
             wanted -= len(data)
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        return bytes(pieces[0]) if len(pieces) == 1 else b"".join(pieces)
 
     def readinto(self, buffer: Any, /) -> int:
         view = memoryview(buffer).cast("B")
@@ -106,14 +108,15 @@ class S3Reader(Reader):
         self._ahead.clear()
         super().close()
 
-    def _some(self, count: int) -> bytes:
+    def _some(self, count: int) -> bytes | memoryview:
         """From 1 to `count` of the next bytes; there are some."""
         if self._at >= self._fetch_at:
             self._fetch_ahead()
         if not self._piece and self._at >= self._streamed_to:
             self._next_range()
+        data: bytes | memoryview
         if self._piece:
-            data = bytes(self._piece[:count])
+            data = self._piece[:count]
             self._piece = self._piece[count:]
             if not self._piece:
                 self._drop_piece()
@@ -159,7 +162,7 @@ class S3Reader(Reader):
             self._budget.release(self._piece_reserved)
             self._piece_reserved = 0
 
-    def _check_digest(self, data: bytes) -> None:
+    def _check_digest(self, data: bytes | memoryview) -> None:
         if self._md5 is None:
             return
         self._md5.update(data)

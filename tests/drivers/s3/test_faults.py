@@ -218,6 +218,9 @@ def test_a_server_killed_and_back_loses_nothing() -> None:
             driver.put_content("/old", b"stays")
             upload = driver.writer("/x")
             upload.write(CONTENT[: 11 * MIB])
+            end = time.monotonic() + 20
+            while upload.durable < 5 * MIB and time.monotonic() < end:
+                time.sleep(0.01)
             durable = upload.durable
             server.kill()
             with pytest.raises(UnavailableError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any
@@ -24,6 +25,14 @@ RANDOM = Random(11)
 
 def data(size: int) -> bytes:
     return RANDOM.randbytes(size)
+
+
+def wait_for_durable(upload: Any, size: int) -> None:
+    """Parts are sent in the background."""
+    end = time.monotonic() + 20
+    while upload.durable < size and time.monotonic() < end:
+        time.sleep(0.01)
+    assert upload.durable == size
 
 
 def root_of(driver: Any) -> str:
@@ -80,7 +89,7 @@ def test_a_vanished_writer_is_continued_from_its_stored_parts(make: Make) -> Non
     content = data(18 * MIB)
     vanished = driver.writer("/x")
     vanished.write(content[: 17 * MIB])
-    assert vanished.durable == 15 * MIB
+    wait_for_durable(vanished, 15 * MIB)
     other = make(**PART)
     status = other.upload_status("/x", vanished.upload_id)
     assert (status.state, status.durable) == (UploadState.OPEN, 15 * MIB)
@@ -100,6 +109,7 @@ def test_parts_of_a_former_owner_disturb_nobody(make: Make) -> None:
     content, foreign = data(26 * MIB), data(11 * MIB)
     former = driver.writer("/x")
     former.write(content[: 6 * MIB])
+    wait_for_durable(former, 5 * MIB)
     latter = make(**PART).writer("/x", upload_id=former.upload_id)
     assert latter.size == 5 * MIB
     former.write(foreign)
