@@ -26,7 +26,7 @@ def claim_stdout() -> BinaryIO:
     sys.stdout.flush()
     channel = os.dup(1)
     os.dup2(2, 1)
-    return open(channel, "wb", buffering=0)
+    return os.fdopen(channel, "wb", buffering=0)
 
 
 def acknowledge(reading: BinaryIO, writing: BinaryIO) -> int:
