@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from ..drivers.contract import Capabilities
 from ..drivers.errors import InvalidStorageDriverError
 from ..drivers.factory import EXECUTABLE_PREFIX, find
 from ..drivers.parameters import REQUIRED, Parameter
+from ..workers.executable import find_executable
 from ..workers.references import PUBLIC_NAMES
 
 
@@ -61,7 +61,7 @@ def facts(name: str) -> DriverFacts:
     """
     factory, tried = find(name)
     if factory is None:
-        executable = shutil.which(EXECUTABLE_PREFIX + name)
+        executable = find_executable(name)
         if executable is None:
             tried.append(f"the executable {EXECUTABLE_PREFIX}{name} on PATH")
             raise InvalidStorageDriverError(f"{name!r}; looked for: {', '.join(tried)}")

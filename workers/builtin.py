@@ -5,10 +5,8 @@ from __future__ import annotations
 import sys
 from typing import NoReturn
 
-from ..drivers.errors import InvalidParameterError, StorageError
 from ..drivers.factory import create
-from .exits import Exit
-from .serving import parameters, serve
+from .serving import serve
 
 
 def azure() -> NoReturn:
@@ -32,11 +30,4 @@ def s3() -> NoReturn:
 
 
 def _main(name: str) -> NoReturn:
-    given = parameters()
-    try:
-        driver = create(name, given)
-    except StorageError as error:
-        print(f"registry-storage-{name}: {error}", file=sys.stderr, flush=True)
-        wrong = isinstance(error, InvalidParameterError)
-        sys.exit(int(Exit.CONFIGURATION) if wrong else 1)
-    sys.exit(serve(driver))
+    sys.exit(serve(lambda **given: create(name, given)))

@@ -1,10 +1,12 @@
 """A driver executable's two calls: `parameters`, and `serve`.
 
-    from storagebus.workers import parameters, serve
+    from storagebus.workers import serve
 
-    serve(AcmeDriver(**parameters()))
+    serve(AcmeDriver)
 
-PROTOCOL.md section 10 is the contract with the process that starts it.
+is `serve(AcmeDriver(**parameters()))`, and also ends with the right exit code when the
+driver refuses its parameters. PROTOCOL.md section 10 is the contract with the process
+that starts it.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
@@ -25,7 +27,8 @@ from ..broker.filelimit import raise_file_limit
 from ..broker.messages import BOOT_BYTES, PROTOCOL_MAX, PROTOCOL_MIN, Hello
 from ..drivers.checked import Checked
 from ..drivers.contract import StorageDriver
-from ..drivers.errors import InvalidParameterError
+from ..drivers.errors import InvalidParameterError, StorageError
+from ..drivers.factory import EXECUTABLE_PREFIX, call_factory
 from .exits import Exit
 from .instance import instance_of
 from .lifeline import end_group, watch
@@ -64,7 +67,7 @@ def parameters() -> dict[str, Any]:
 
 
 def serve(
-    driver: StorageDriver,
+    driver: StorageDriver | Callable[..., StorageDriver],
     service: str | None = None,
     *,
     endpoint: str | Sequence[str] | None = None,
@@ -79,7 +82,8 @@ def serve(
     What is not given comes from the environment that the parent has set.
 
     Args:
-        driver: the driver; it is closed in the end.
+        driver: the driver, or what makes it (a class, say): that is called with what
+            `parameters` returns as keywords. The driver is closed in the end.
         service: name of the service.
         endpoint: address of the broker's door for workers, or of several brokers'.
         slots: calls at once.
@@ -93,10 +97,11 @@ def serve(
         0, when it was told to stop.
 
     Raises:
-        SystemExit: every broker has refused it, or nobody has said which broker.
+        SystemExit: every broker has refused it, nobody has said which broker, or the
+            driver could not be made.
         InvalidParameterError: an argument makes no sense.
     """
-    logging.basicConfig(level=logging.INFO, format=_LOG_FORMAT)
+    _log_to_both_outputs()
     try:
         told = childhood.surroundings()
         # An explicit argument counts more than the environment.
@@ -107,12 +112,14 @@ def serve(
             slots=told.slots if slots is None else _count("slots", slots),
             streams=told.streams if streams is None else _count("streams", streams),
             grace_s=told.grace_s if grace_s is None else grace_s,
-            name=name or told.name or f"{driver.name}-{os.getpid()}",
         )
         if not told.endpoints or not told.service:
             raise Unfit(Exit.USAGE, _purpose())
     except Unfit as error:
         _leave(error.code, str(error))
+    if not isinstance(driver, StorageDriver):
+        driver = _make(driver)
+    told = replace(told, name=name or told.name or f"{driver.name}-{os.getpid()}")
     checked = driver if isinstance(driver, Checked) else Checked(driver)
     if instance is None:
         instance = instance_of(driver.name, childhood.given or {})
@@ -168,6 +175,31 @@ def greeting(driver: StorageDriver, told: Surroundings, instance: str) -> Hello:
         slots=told.slots,
         streams=streams,
         cookie=told.cookie,
+    )
+
+
+def _make(factory: Callable[..., StorageDriver]) -> StorageDriver:
+    """The driver, from this process's parameters; without it the process ends."""
+    given = parameters()
+    try:
+        return call_factory(_driver_name(), factory, given)
+    except InvalidParameterError as error:
+        _leave(Exit.CONFIGURATION, str(error))
+    except StorageError as error:
+        _leave(1, str(error))
+
+
+def _log_to_both_outputs() -> None:
+    """Warnings to stderr, all else to stdout: the parent tells them apart by that.
+
+    Without effect where the program has set up logging itself.
+    """
+    chat = logging.StreamHandler(sys.stdout)
+    chat.addFilter(lambda record: record.levelno < logging.WARNING)
+    warnings = logging.StreamHandler(sys.stderr)
+    warnings.setLevel(logging.WARNING)
+    logging.basicConfig(
+        level=logging.INFO, format=_LOG_FORMAT, handlers=[chat, warnings]
     )
 
 
@@ -244,9 +276,12 @@ def _program() -> str:
     return Path(sys.argv[0]).name or "worker"
 
 
+def _driver_name() -> str:
+    return _program().removeprefix(EXECUTABLE_PREFIX)
+
+
 def _purpose() -> str:
-    program = _program()
-    driver = program.removeprefix("registry-storage-")
+    program, driver = _program(), _driver_name()
     return f"""this is a storage driver of storagebus; another program starts it:
 
   storagebus up --driver {driver} --parameters '{{"name": "value"}}'

@@ -10,7 +10,10 @@ PATIENCE_S = 10
 
 
 def run(driver, *arguments, **variables):
-    program = f"from storagebus.workers.builtin import {driver}; {driver}()"
+    program = (
+        f"import sys; sys.argv[0] = '/bin/registry-storage-{driver}'\n"
+        f"from storagebus.workers.builtin import {driver}; {driver}()"
+    )
     return subprocess.run(
         [sys.executable, "-c", program, *arguments],
         env={**os.environ, **variables},
@@ -23,8 +26,12 @@ def run(driver, *arguments, **variables):
 
 @pytest.mark.parametrize("driver", ["filesystem", "inmemory"])
 def test_a_wrong_parameter_is_named_with_a_code_of_its_own(driver):
-    endpoint = "ipc:///nowhere/at/all"
-    done = run(driver, '{"colour": "red"}', STORAGEBUS_WORKER_ENDPOINT=endpoint)
+    done = run(
+        driver,
+        '{"colour": "red"}',
+        STORAGEBUS_WORKER_ENDPOINT="ipc:///nowhere/at/all",
+        STORAGEBUS_WORKER_SERVICE="default",
+    )
     assert done.returncode == 78
     (line,) = done.stderr.splitlines()
     assert line.startswith(f"registry-storage-{driver}: ")
