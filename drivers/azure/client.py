@@ -6,6 +6,7 @@ or mix replies up. So they belong to a process id, and a child makes its own.
 
 from __future__ import annotations
 
+import logging
 import os
 import random
 import threading
@@ -22,6 +23,8 @@ PAUSE_SECONDS_MAX = 10.0
 JITTER = 0.2
 """Share by which a pause is shorter or longer, so that callers do not retry as one."""
 
+_requests = logging.getLogger("storagebus.drivers.azure.requests")
+_requests.setLevel(logging.WARNING)  # the SDK tells of each request in twenty lines
 _T = TypeVar("_T")
 
 
@@ -101,6 +104,7 @@ def make_service(options: Options) -> Any:
         api_version=options.apiversion,
         retry_policy=_retry_policy(options),
         transport=_transport(options),
+        logger=_requests,
         # A part is one request, however large.
         max_single_put_size=1 << 62,
         max_single_get_size=1 << 62,
@@ -139,7 +143,7 @@ def _retry_policy(options: Options) -> Any:
         """Pauses of n times `retry_delay`, n being the number of the retry."""
 
         def get_backoff_time(self, settings: dict[str, Any]) -> float:
-            pause_s = options.retry_delay * max(1, settings["count"])
+            pause_s = options.retry_delay * max(1, int(settings["count"]))
             share = random.uniform(1 - JITTER, 1 + JITTER)
             return min(PAUSE_SECONDS_MAX, pause_s * share)
 

@@ -245,7 +245,7 @@ def _in_parallel(
 ) -> list[Block]:
     """Fill all blocks of a copy, several at once."""
     running: set[Future[None]] = set()
-    blocks = []
+    blocks: list[Block] = []
 
     def collect() -> None:
         done, _ = wait(running, BLOCK_SECONDS_MAX, return_when=FIRST_COMPLETED)

@@ -156,6 +156,7 @@ class Staging:
         Raises:
             UploadSupersededError: somebody else has taken a step, or ended the upload.
         """
+        kept = step.kept if kept is None else kept
         return self._write(blocks, step.etag, step.generation, step.owner, stage, kept)
 
     def touch(self, step: Step) -> Step:
