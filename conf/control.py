@@ -17,7 +17,7 @@ from typing import Any
 from xml.parsers.expat import ExpatError
 
 from ..drivers.errors import InvalidParameterError, UnavailableError
-from .watch import Process
+from .health import Process
 
 URL_VARIABLE = "SUPERVISOR_SERVER_URL"
 """Set by supervisord in the environment of what it starts."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import BinaryIO
+from io import FileIO
 
 READY = b"READY\n"
 DONE = b"RESULT 2\nOK"
@@ -17,23 +17,26 @@ HEADER_BYTES_MAX = 4_096
 PAYLOAD_BYTES_MAX = 1_048_576
 
 
-def claim_stdout() -> BinaryIO:
-    """Take standard output for the protocol; what is printed goes to standard error.
+def claim_channel() -> tuple[FileIO, FileIO]:
+    """Take standard input and output for the protocol.
+
+    What is printed from now on goes to standard error. Both are without a buffer: its
+    lock, held by a thread that reads, would abort the process at its end.
 
     Returns:
-        The channel to supervisord, unbuffered.
+        Where events come from, and where answers go.
     """
     sys.stdout.flush()
-    channel = os.dup(1)
+    channel = FileIO(os.dup(0), "rb"), FileIO(os.dup(1), "wb")
     os.dup2(2, 1)
-    return os.fdopen(channel, "wb", buffering=0)
+    return channel
 
 
-def acknowledge(reading: BinaryIO, writing: BinaryIO) -> int:
+def acknowledge(reading: FileIO, writing: FileIO) -> int:
     """Answer events until supervisord closes the channel.
 
     Args:
-        reading: where events come from.
+        reading: where events come from; not buffered.
         writing: where answers go.
 
     Returns:
@@ -65,8 +68,13 @@ def _payload_bytes(header: bytes) -> int:
     raise ValueError(f"supervisord sent {header[:100]!r}, which is no event's header")
 
 
-def _skip(reading: BinaryIO, count: int) -> bool:
+def _skip(reading: FileIO, count: int) -> bool:
     """Read a payload and drop it; False when it ends early."""
     if count > PAYLOAD_BYTES_MAX:
         raise ValueError(f"supervisord sent an event of {count} bytes")
-    return len(reading.read(count)) == count
+    while count:
+        piece = reading.read(count)
+        if not piece:
+            return False
+        count -= len(piece)
+    return True

@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 import os
 import signal
-import sys
 import threading
 import time
 from collections.abc import Mapping
@@ -21,19 +20,12 @@ import click
 from ..drivers.errors import InvalidParameterError, StorageError
 from .attendance import leader
 from .control import Supervisord, server
-from .events import acknowledge, claim_stdout
+from .events import acknowledge, claim_channel
+from .health import Action, Replace, Report, Worker
 from .load import load
 from .logs import log_option
 from .options import Target, open_client
-from .watch import (
-    SILENT_BEATS,
-    SILENT_S,
-    Action,
-    Replace,
-    Report,
-    Watch,
-    Worker,
-)
+from .watch import SILENT_BEATS, SILENT_S, Watch
 
 if TYPE_CHECKING:
     from ..client import Client
@@ -64,7 +56,7 @@ def listener(config: Path) -> None:
     Examples:
       storagebus conf supervisor --config storagebus.toml | grep 'conf listener'
     """
-    channel = claim_stdout()
+    reading, writing = claim_channel()
     supervisord = server(os.environ)
     broker = load(config, os.environ, hosts=()).broker
     if not broker.clients:
@@ -76,7 +68,7 @@ def listener(config: Path) -> None:
 
     def answer() -> None:
         try:
-            acknowledge(sys.stdin.buffer, channel)
+            acknowledge(reading, writing)
         except (OSError, ValueError) as error:
             log.warning("no more events from supervisord: %s", error)
         ended.set()

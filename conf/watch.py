@@ -7,8 +7,10 @@ that does not answer.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+
+from .health import Action, Process, Replace, Report, Revive, Worker
 
 STOPPED_S = 4.0
 """How long a process may be stopped by a signal, as somebody who debugs it does."""
@@ -33,79 +35,6 @@ REVIVE_S = 60.0
 """How often a process is started again that supervisord has given up."""
 
 
-@dataclass(frozen=True, slots=True)
-class Process:
-    """A process, as supervisord and the system see it.
-
-    Attributes:
-        name: supervisord's, "group:process".
-        service: what it works for; "" for the broker.
-        pid: 0 when there is none.
-        is_up: whether it runs and nobody has asked it to end.
-        is_given_up: whether supervisord starts it no more (FATAL).
-        is_stopped: whether a signal has stopped it (SIGSTOP).
-    """
-
-    name: str
-    service: str
-    pid: int
-    is_up: bool
-    is_given_up: bool = False
-    is_stopped: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Worker:
-    """A worker, as the broker sees it.
-
-    Attributes:
-        pid: of its process, or of the leader of its process group.
-        is_draining: whether it is about to end by itself.
-        silent_s: seconds since it was heard.
-        stuck_s: seconds for which it has held on to a call that was given up.
-    """
-
-    pid: int
-    is_draining: bool = False
-    silent_s: float = 0.0
-    stuck_s: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """What the broker says of its workers.
-
-    Attributes:
-        workers: by service.
-        partial: services with more workers than it lists.
-    """
-
-    workers: Mapping[str, Sequence[Worker]]
-    partial: frozenset[str] = frozenset()
-
-    def tells_of(self, service: str) -> bool:
-        """Whether who is not listed is not there; a long answer leaves some out."""
-        return service in self.workers and service not in self.partial
-
-
-@dataclass(frozen=True, slots=True)
-class Replace:
-    """Kill a process; supervisord starts another."""
-
-    process: Process
-    why: str
-
-
-@dataclass(frozen=True, slots=True)
-class Revive:
-    """Have supervisord start a process that it had given up."""
-
-    process: Process
-
-
-Action = Replace | Revive
-
-
 @dataclass(slots=True)
 class _Record:
     """What is remembered of one process, as long as it has the same pid.
@@ -116,6 +45,7 @@ class _Record:
         joined: whether the broker has had it; of the broker, whether it has answered.
         absent: since when the broker has it no more.
         stopped: since when it is stopped.
+        replaced: when it was last to be replaced; a killed process may linger.
     """
 
     pid: int
@@ -123,6 +53,15 @@ class _Record:
     joined: bool = False
     absent: float | None = None
     stopped: float | None = None
+    replaced: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Trouble:
+    """What is wrong with a worker, and whether it does other work all the same."""
+
+    why: str
+    serves: bool = False
 
 
 @dataclass(slots=True)
@@ -163,15 +102,15 @@ class Watch:
         """
         self._remember(processes, report, now)
         actions: list[Action] = []
-        services: dict[str, list[Process]] = {}
+        pools: dict[str, list[Process]] = {}
         for process in processes:
-            if process.is_up:
-                services.setdefault(process.service, []).append(process)
-            elif process.is_given_up:
+            if process.service:
+                pools.setdefault(process.service, []).append(process)
+            elif process.is_up:
+                actions += self._judge_broker(process, report, now)
+            if process.is_given_up:
                 actions += self._revive(process, now)
-        for broker in services.pop("", []):
-            actions += self._judge_broker(broker, report, now)
-        for members in services.values():
+        for members in pools.values():
             actions += self._judge_pool(members, report, now)
         return actions
 
@@ -196,21 +135,17 @@ class Watch:
             elif record.stopped is None:
                 record.stopped = now
             if process.service:
-                self._note_presence(name, record, process, report, now)
+                self._note_presence(record, process, report, now)
 
     def _note_presence(
-        self,
-        name: str,
-        record: _Record,
-        process: Process,
-        report: Report | None,
-        now: float,
+        self, record: _Record, process: Process, report: Report | None, now: float
     ) -> None:
         if _find(process, report) is not None:
             record.joined = True
             record.absent = None
-            self._join_s.pop(name, None)
-            self._returning.pop(name, None)
+            if record.replaced is None:
+                self._join_s.pop(process.name, None)
+                self._returning.pop(process.name, None)
         elif report is None or not report.tells_of(process.service):
             record.absent = None
         elif record.absent is None:
@@ -232,46 +167,65 @@ class Watch:
             most_s = BROKER_SILENT_S if record.joined else BROKER_START_S
             if silent_s >= most_s and self._silence.asks >= BROKER_SILENT_ASKS:
                 why = why or f"has not answered for {silent_s:.0f} s"
-        return [Replace(broker, why)] if why else []
+        return (
+            [self._replace(broker, why, now)] if self._is_due(broker, why, now) else []
+        )
 
     def _judge_pool(
         self, members: Sequence[Process], report: Report | None, now: float
     ) -> list[Action]:
-        """One at a time, so that the others can serve; all, when none can."""
-        found = [(self._trouble(process, report, now), process) for process in members]
-        bad = [(why, process) for why, process in found if why]
-        if len(bad) < len(members):
-            names = {process.name for process in members}
-            if any(now < self._returning.get(name, now) for name in names):
+        """One at a time, so that the others can serve; all, when nobody does."""
+        running = [process for process in members if process.is_up]
+        troubles = [self._trouble(process, report, now) for process in running]
+        nobody_serves = all(trouble and not trouble.serves for trouble in troubles)
+        due = [
+            (process, trouble.why)
+            for process, trouble in zip(running, troubles, strict=True)
+            if trouble and self._is_due(process, trouble.why, now)
+        ]
+        if not nobody_serves:
+            if any(now < self._returning.get(each.name, now) for each in members):
                 return []
-            bad = bad[:1]
-        actions: list[Action] = []
-        for why, process in bad:
-            name = process.name
-            join_s = self._join_s.get(name, JOIN_S)
-            if not self._records[name].joined:
-                join_s = min(2 * join_s, JOIN_S_MAX)
-            self._join_s[name] = join_s
-            self._returning[name] = now + join_s
-            actions.append(Replace(process, why))
-        return actions
+            del due[1:]
+        return [self._replace(process, why, now) for process, why in due]
 
-    def _trouble(self, process: Process, report: Report | None, now: float) -> str:
-        """Why a worker's process is to be replaced; "" when it is not."""
+    def _is_due(self, process: Process, why: str, now: float) -> bool:
+        """Whether there is a reason, and it was not acted upon a moment ago."""
+        killed = self._records[process.name].replaced
+        return bool(why) and (killed is None or now - killed >= JOIN_S)
+
+    def _replace(self, process: Process, why: str, now: float) -> Replace:
+        name, record = process.name, self._records[process.name]
+        join_s = self._join_s.get(name, JOIN_S)
+        if not record.joined and record.replaced is None:
+            join_s = min(2 * join_s, JOIN_S_MAX)
+        record.replaced = now
+        self._join_s[name] = join_s
+        self._returning[name] = now + join_s
+        return Replace(process, why)
+
+    def _trouble(
+        self, process: Process, report: Report | None, now: float
+    ) -> _Trouble | None:
+        """Why a worker's process is to be replaced; None when it is not."""
         record = self._records[process.name]
         why = _stopped(record, now)
-        if why or report is None:
-            return why
+        if why:
+            return _Trouble(why)
+        if report is None:
+            return None
         worker = _find(process, report)
         if worker is None:
-            return self._absence(process.name, record, now)
+            why = self._absence(process.name, record, now)
+            return _Trouble(why) if why else None
         if worker.is_draining:
-            return ""
+            return None
         if worker.silent_s >= self.silent_s:
-            return f"has not answered the broker for {worker.silent_s:.0f} s"
+            return _Trouble(f"has not answered the broker for {worker.silent_s:.0f} s")
         if worker.stuck_s >= STUCK_S:
-            return f"has not let go of a call for {worker.stuck_s:.0f} s"
-        return ""
+            why = f"has not let go of a call for {worker.stuck_s:.0f} s"
+            return _Trouble(why, serves=True)
+        return None
 
     def _absence(self, name: str, record: _Record, now: float) -> str:
         if record.absent is None:
