@@ -37,6 +37,7 @@ from ..drivers.errors import (
     InvalidStateError,
     PathNotFoundError,
     ProtocolError,
+    StorageError,
     UnsupportedMethodError,
 )
 from ..drivers.paths import check_path
@@ -104,6 +105,9 @@ class LoopTransport:
     async def sleep(self, seconds: float) -> None:
         """Part of `Transport`."""
         await asyncio.sleep(seconds)
+
+    async def explain(self, error: StorageError) -> None:
+        """Part of `Transport`: a broker has said all that is known."""
 
     def begin(self, request: Request, *, brief: bool) -> Handle:
         """Part of `Transport`; must be called on the loop."""

@@ -13,7 +13,7 @@ from typing import Any, Protocol, TypeVar
 
 from ..broker.messages import Accepted
 from ..broker.wire import Payload, Type
-from ..drivers.errors import CancelledError
+from ..drivers.errors import CancelledError, StorageError
 from .connection import Connection
 from .requests import Accepting, Arrived, Event, Failed, Finished, Request, Sent
 
@@ -203,6 +203,9 @@ class Transport(Protocol):
 
     async def sleep(self, seconds: float) -> None:
         """Wait."""
+
+    async def explain(self, error: StorageError) -> None:
+        """Add to an error that will be raised what is known of its reason."""
 
     def begin(self, request: Request, *, brief: bool) -> Handle:
         """Start an operation.

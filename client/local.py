@@ -11,8 +11,7 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
 from random import Random
 
 import zmq
@@ -27,6 +26,7 @@ from ..broker.settings import BrokerSettings
 from ..broker.wire import Message
 from ..drivers.errors import ProtocolError, StorageError
 from ..workers.elastic import PoolLoad
+from ..workers.health import Condition
 from .context import Context
 
 BATCH_MESSAGES = 64
@@ -36,17 +36,8 @@ BEAT_S = 0.5
 _CLIENT = Peer(Door.CLIENTS, b"local")
 
 
-@dataclass(frozen=True, slots=True)
-class WorkerLook:
-    """How one worker is.
-
-    Attributes:
-        boot: of its process.
-        stuck_s: seconds since which it has not let go of a call that was given up.
-    """
-
-    boot: bytes
-    stuck_s: float
+OnBeat = Callable[[Mapping[bytes, Condition], PoolLoad], None]
+"""Told how the workers are, by their boot ids, and how busy they are together."""
 
 
 class LocalBroker:
@@ -76,7 +67,7 @@ class LocalBroker:
         self._on_notice = on_notice
         self._inbox: deque[Message] = deque()
         self._announced = False
-        self.on_beat: Callable[[list[WorkerLook], PoolLoad], None] | None = None
+        self.on_beat: OnBeat | None = None
         self._beat_at = 0.0
         self._core = BrokerCore(
             settings,
@@ -161,8 +152,11 @@ class LocalBroker:
             waiting=waiting,
         )
         if self.on_beat is not None:
-            look = [WorkerLook(w.hello.boot, w.stuck_s(now)) for w in workers]
-            self.on_beat(look, load)
+            conditions = {
+                worker.hello.boot: Condition(worker.stuck_s(now), now - worker.heard)
+                for worker in workers
+            }
+            self.on_beat(conditions, load)
 
 
 def _as_delivered(message: Message) -> Message:

@@ -12,6 +12,7 @@ from ..broker.messages import (
     BUS_SERVICE,
     INLINE_BYTES_MAX,
     NAME_CHARACTERS_MAX,
+    Hello,
     Open,
     Operation,
     Result,
@@ -33,6 +34,12 @@ class Description:
     driver: str
     api_version: str
     capabilities: Capabilities
+
+    @classmethod
+    def of(cls, said: Result | Hello) -> Description:
+        """What a worker says of its driver, when asked or in its greeting."""
+        capabilities = Capabilities.from_fields(said.capabilities or {})
+        return cls(said.driver, said.api_version, capabilities)
 
 
 class Operations:
@@ -64,12 +71,12 @@ class Operations:
         """Name, version and capabilities of the driver; asked for once."""
         if self._description is None:
             done = await self.call(Operation.DESCRIBE, Open(self.service))
-            self._description = Description(
-                done.driver,
-                done.api_version,
-                Capabilities.from_fields(done.capabilities or {}),
-            )
+            self._description = Description.of(done)
         return self._description
+
+    def describe_as(self, description: Description) -> None:
+        """The description is known from elsewhere."""
+        self._description = description
 
     async def stat(self, path: str) -> FileInfo:
         """See `StorageDriver`; so for the methods that follow."""
@@ -157,6 +164,7 @@ class Operations:
         now = self.transport.now()
         pause = attempts.pause_s(error, now, random.random())
         if pause is None:
+            await self.transport.explain(error)
             raise error
         if pause:
             await self.transport.sleep(pause)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ..drivers.errors import InvalidStateError
+from ..drivers.errors import InvalidStateError, StorageError
 from .channels import ChannelPool
 from .connection import Connection
 from .engine import Engine, acquire, relinquish
@@ -42,6 +42,9 @@ class BusTransport:
     async def sleep(self, seconds: float) -> None:
         """Part of `Transport`: block the calling thread."""
         time.sleep(seconds)
+
+    async def explain(self, error: StorageError) -> None:
+        """Part of `Transport`: a broker has said all that is known."""
 
     def begin(self, request: Request, *, brief: bool) -> Handle:
         """Part of `Transport`.

@@ -1,7 +1,7 @@
 """How many processes a pool should have: pure, `(load, now) -> instances`.
 
-It grows at once by one for every look at which work waits, and shrinks by one after
-it has been idle for a while, so that a pause between two bursts costs nothing.
+It grows by one at every look at which work waits, and shrinks by one after the others
+could have done all the work for a while, so that a pause between bursts costs nothing.
 """
 
 from __future__ import annotations
@@ -42,11 +42,15 @@ class PoolSize:
         """
         if given is None:
             return cls()
-        unknown = sorted(set(given) - set(_KEYS))
-        if unknown:
+        if not isinstance(given, Mapping):
             raise InvalidParameterError(
-                f"pool: unknown entry {unknown[0]!r} (known: {', '.join(_KEYS)})"
+                f'pool: a map like {{"workers": 2, "slots": 4}}, not {given!r}'
             )
+        for name in given:
+            if name not in _KEYS:
+                raise InvalidParameterError(
+                    f"pool: unknown entry {name!r} (known: {', '.join(_KEYS)})"
+                )
         if "workers" in given and ("min" in given or "max" in given):
             raise InvalidParameterError("pool: either workers, or min and max")
         for name, most in (
@@ -64,10 +68,6 @@ class PoolSize:
         if least > most:
             raise InvalidParameterError(f"pool: min {least} is above max {most}")
         return cls(least, most, given.get("slots"))
-
-    def fixed(self) -> bool:
-        """Whether there is nothing to decide."""
-        return self.least == self.most
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,20 +104,21 @@ class Elastic:
 
     def look(self, load: PoolLoad, now: float) -> int:
         """The number of processes that the pool should have from now on."""
-        each = load.slots // max(1, load.workers)
         if load.waiting or load.busy > load.slots:
             self._idle_since = None
             if load.workers >= self.instances:  # else the last one is still starting
                 self.instances = min(self.size.most, self.instances + 1)
-        elif self.instances > self.size.least and (
-            # Without one process there would still be room for another one's work.
-            not load.busy or load.busy <= load.slots - 2 * each
-        ):
-            if self._idle_since is None:
-                self._idle_since = now
-            elif now - self._idle_since >= IDLE_S:
-                self._idle_since = now
-                self.instances -= 1
-        else:
+        elif self.instances == self.size.least or not self._has_one_too_many(load):
             self._idle_since = None
+        elif self._idle_since is None:
+            self._idle_since = now
+        elif now - self._idle_since >= IDLE_S:
+            self._idle_since = now
+            self.instances -= 1
         return self.instances
+
+    def _has_one_too_many(self, load: PoolLoad) -> bool:
+        """Whether the others would be busy by half at most: with less distance, a
+        steady load would make the pool grow and shrink in turns."""
+        each = load.slots // max(1, load.workers)
+        return 2 * load.busy <= (self.instances - 1) * each

@@ -40,6 +40,7 @@ done
 for group in $groups; do
   kill -s KILL -- "-$group"
 done 2>/dev/null
+if [ -n "$1" ]; then rm -rf -- "$1"; fi
 """
 _ENVIRONMENT = {"PATH": os.defpath}
 
@@ -48,10 +49,13 @@ class Guard:
     """The guard of one manager; belongs to the manager's thread.
 
     Args:
+        directory: removed when this process is gone, or the guard is closed; "" for
+            none.
         shell: a POSIX shell.
     """
 
-    def __init__(self, shell: str = "/bin/sh") -> None:
+    def __init__(self, directory: str = "", shell: str = "/bin/sh") -> None:
+        self._directory = directory
         self._shell = shell
         self._process: Process | None = None
         self._pipe = -1
@@ -87,7 +91,7 @@ class Guard:
         os.set_blocking(writing, False)
         try:
             self._process = Process(
-                [self._shell, "-c", _SCRIPT, "storagebus-guard"],
+                [self._shell, "-c", _SCRIPT, "storagebus-guard", self._directory],
                 _ENVIRONMENT,
                 stdin=reading,
             )

@@ -37,14 +37,19 @@ class Manager:
         specs: the pools; more can be added later.
         on_change: called with every `Notice`, from the manager's thread; it must not
             wait, and may call those methods of the manager that do not.
+        directory: removed when the manager was stopped, or when this process is gone,
+            however it went; for the sockets of the children. "" for none.
     """
 
     def __init__(
         self,
         specs: Iterable[ProcessSpec] = (),
         on_change: Callable[[Notice], None] | None = None,
+        *,
+        directory: str = "",
     ) -> None:
         self._on_change = on_change or _ignore
+        self._directory = directory
         self._owner = os.getpid()
         self._board = Board()
         # Over what follows; reentrant, as a signal handler may call `stop`.
@@ -83,7 +88,9 @@ class Manager:
                 raise InvalidStateError("the manager was stopped; make another")
             if self._runner is not None:
                 return
-            self._runner = runner = Runner(self._board, self._on_change)
+            self._runner = runner = Runner(
+                self._board, self._on_change, self._directory
+            )
             for spec in self._specs.values():
                 runner.post(partial(runner.add, spec))
             self._thread = threading.Thread(

@@ -52,13 +52,19 @@ class Runner:
     Args:
         board: where it shows how things stand.
         on_change: called with every notice.
+        directory: removed when this process is gone.
 
     Attributes:
         pools: by name; the thread's own.
         is_clean: after `run`, whether every process is gone.
     """
 
-    def __init__(self, board: Board, on_change: Callable[[Notice], None]) -> None:
+    def __init__(
+        self,
+        board: Board,
+        on_change: Callable[[Notice], None],
+        directory: str = "",
+    ) -> None:
         self.pools: dict[str, Pool] = {}
         self.is_clean = True
         self._board = board
@@ -70,7 +76,7 @@ class Runner:
         self._wakeup = Wakeup()
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._wakeup, selectors.EVENT_READ, lambda: None)
-        self._guard = Guard()
+        self._guard = Guard(directory)
         self._is_guardless = False
         self._output = OutputLog()
         self._is_dirty = True

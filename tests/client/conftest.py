@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from programs import Programs
 from real_bus import RealBus
 
-from storagebus.client import Client
+from storagebus.client import Client, household
 
 
 @pytest.fixture(scope="module")
@@ -30,3 +34,22 @@ def disk_bus(tmp_path: Path) -> Iterator[RealBus]:
     """A bus of its own with two filesystem workers, for tests that break it."""
     with RealBus("filesystem", {"rootdirectory": str(tmp_path)}, workers=2) as made:
         yield made
+
+
+@pytest.fixture
+def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Programs]:
+    """Driver executables on PATH; in the end none runs, and no directory is left."""
+    directory = tmp_path / "bin"
+    directory.mkdir()
+    monkeypatch.setenv("PATH", f"{directory}{os.pathsep}{os.environ['PATH']}")
+    runtime = Path(tempfile.mkdtemp(prefix="sb-"))  # short, as sockets' paths are
+    monkeypatch.setattr(household, "RUNTIME_PARENT", str(runtime))
+    made = Programs(directory)
+    try:
+        yield made
+        made.await_none()
+        assert [*runtime.iterdir()] == []
+    finally:
+        for process in made.running():
+            process.kill()
+        shutil.rmtree(runtime, ignore_errors=True)

@@ -91,4 +91,4 @@ def test_one_that_is_stuck_never_blocks_its_owner(guard: Guard) -> None:
 
 def test_without_a_shell_it_is_an_error() -> None:
     with pytest.raises(OSError):
-        Guard("/there/is/no/shell").ensure([], now=0.0)
+        Guard(shell="/there/is/no/shell").ensure([], now=0.0)

@@ -1,0 +1,105 @@
+"""Which worker processes run but do not work: pure, `(conditions, now) -> faults`.
+
+Whoever starts workers looks at them about once a second, as the broker sees them. One
+that does no work is replaced; one that is only slow is left alone, for its calls have
+deadlines of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+STUCK_S_MAX = 10.0
+"""How long a process may hold on to a call that nobody waits for any more."""
+SILENT_S_MAX = 10.0
+"""How long a process may leave the broker's pings unanswered."""
+LOST_S_MAX = 10.0
+"""How long a process may be without a connection to the broker."""
+STUCK_GRACE_S = 5.0
+"""What a process with one stuck call has to finish its other ones."""
+GRACE_S = 1.0
+"""What a process has that is no use at all."""
+LATE_S = 3.0
+"""Between two looks; after a longer pause it was the one who looks that stood still."""
+
+_Key = TypeVar("_Key", bound=Hashable)
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """How a worker process is.
+
+    Attributes:
+        stuck_s: seconds since which it has not let go of a call that was given up.
+        silent_s: seconds since the broker heard of it.
+        lost_s: seconds since it had a connection; 0 while it has one.
+    """
+
+    stuck_s: float = 0.0
+    silent_s: float = 0.0
+    lost_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Why a process is to be replaced.
+
+    Attributes:
+        what: continues "it", as in "answered no ping for 12 s".
+        grace_s: seconds that it has to end by itself.
+    """
+
+    what: str
+    grace_s: float
+
+
+class Health(Generic[_Key]):
+    """The judgement, over time; each process is found at fault once."""
+
+    def __init__(self) -> None:
+        self._looked: float | None = None
+        self._awake_since = 0.0
+        self._found: set[_Key] = set()
+
+    def faults(
+        self, conditions: Mapping[_Key, Condition], now: float
+    ) -> dict[_Key, Fault]:
+        """Who is to be replaced.
+
+        Args:
+            conditions: every process that is ready.
+            now: seconds.
+
+        Returns:
+            Those with a fault that were not returned before.
+        """
+        if self._looked is None or now - self._looked > LATE_S:
+            # While this process stood still (stopped, suspended) nobody could be
+            # heard: that time is nobody's fault.
+            self._awake_since = now
+        self._looked = now
+        self._found &= conditions.keys()
+        faults: dict[_Key, Fault] = {}
+        for key, condition in conditions.items():
+            fault = self._judge(condition, now - self._awake_since)
+            if fault is not None and key not in self._found:
+                self._found.add(key)
+                faults[key] = fault
+        return faults
+
+    def _judge(self, condition: Condition, awake_s: float) -> Fault | None:
+        silent_s = min(condition.silent_s, awake_s)
+        lost_s = min(condition.lost_s, awake_s)
+        stuck_s = min(condition.stuck_s, awake_s)
+        if silent_s > SILENT_S_MAX:
+            return Fault(f"answered no ping for {silent_s:.0f} s", GRACE_S)
+        if lost_s > LOST_S_MAX:
+            return Fault(f"had no connection for {lost_s:.0f} s", GRACE_S)
+        if stuck_s > STUCK_S_MAX:
+            return Fault(
+                f"held on to a call {stuck_s:.0f} s after it was given up",
+                STUCK_GRACE_S,
+            )
+        return None
