@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -74,6 +75,7 @@ class Bucket:
         self.etags_are_md5: bool | None = None
         self._digests = options.content_md5
         self._stored = _stored_arguments(options)
+        self._customer_key_tried = False
         self._customer_key = _customer_key_arguments(options)
 
     def key(self, path: str) -> str:
@@ -109,6 +111,7 @@ class Bucket:
             StorageError: typed by what the server or the SDK said.
         """
         if operation in _ENCRYPTED:
+            self._try_customer_key()
             arguments = {**self._stored, **arguments}
         if self._customer_key and operation in _CUSTOMER_KEYED:
             arguments |= self._customer_key
@@ -122,8 +125,6 @@ class Bucket:
             method = getattr(self.clients.client(), operation)
             reply = method(Bucket=self.name, **arguments)
         step()
-        if self._customer_key and operation == "put_object":
-            self._check_customer_key(reply)
         return reply
 
     @contextmanager
@@ -194,11 +195,27 @@ class Bucket:
             digest = hashlib.md5(body, usedforsecurity=False).hexdigest()
             self.etags_are_md5 = digest == etag
 
-    def _check_customer_key(self, reply: Mapping[str, Any]) -> None:
+    def _try_customer_key(self) -> None:
+        """See to it, once, that nothing is stored unencrypted by mistake.
+
+        Raises:
+            UnsupportedMethodError: the server takes the key and ignores it.
+        """
+        if not self._customer_key or self._customer_key_tried:
+            return
+        key = f"{self.uploads}~key-{secrets.token_hex(8)}"
+        with self.errors(None):
+            client = self.clients.client()
+            reply = client.put_object(
+                Bucket=self.name, Key=key, Body=b"", **self._customer_key
+            )
+            client.delete_object(Bucket=self.name, Key=key)
         if "SSECustomerAlgorithm" not in reply:
             raise UnsupportedMethodError(
-                "the server ignores 'ssecustomerkey': it stored the object unencrypted"
+                "the server ignores 'ssecustomerkey' and would store objects "
+                "unencrypted; leave it out, or use a server that encrypts"
             )
+        self._customer_key_tried = True
 
 
 def unquoted(etag: str) -> str:

@@ -11,7 +11,12 @@ import secrets
 from dataclasses import replace
 
 from ..contract import UploadState, UploadStatus
-from ..errors import PathNotFoundError, PreconditionError, UploadNotFoundError
+from ..errors import (
+    PathNotFoundError,
+    PreconditionError,
+    UnsupportedMethodError,
+    UploadNotFoundError,
+)
 from ..part_budget import PartBudget
 from .bucket import Bucket, Found, attempt, quoted
 from .chain import Chain, Fences, new_nonce
@@ -19,7 +24,8 @@ from .copying import copy_parts, whole_parts
 from .listing import keys_below
 from .parameters import PART_BYTES_MIN
 from .parts import abort_multipart, begin_multipart, stored_parts
-from .record import Record, Stage
+from .ranges import PIECE_BYTES, RangeStream, Source
+from .record import PARTS_MAX, Record, Stage
 from .writer import Claimed, S3Writer
 
 UPLOAD_ID = re.compile(r"[0-9a-f]{32}")
@@ -41,18 +47,12 @@ class Uploads:
 
     def open(self, path: str, append: bool, upload_id: str | None) -> S3Writer:
         """A writer, as `StorageDriver.writer` has it."""
-        claimed = None
         if upload_id is not None:
-            claimed = self._claim_by_id(path, upload_id)
-        elif append:
-            claimed = self._claim_kept(path) or self._copy(path)
-        return S3Writer(
-            self._bucket,
-            claimed or self._begin(path),
-            self._budget,
-            self._keep,
-            self._unlink,
-        )
+            return self._writer(self._claim_by_id(path, upload_id))
+        if not append:
+            return self._writer(self._begin(path))
+        claimed = self._claim_kept(path)
+        return self._writer(claimed) if claimed else self._continue_object(path)
 
     def status(self, path: str, upload_id: str) -> UploadStatus:
         """What became of an upload."""
@@ -178,33 +178,55 @@ class Uploads:
         # The tail was the beginning of the first part that followed.
         return replace(record, parts=tuple(parts), tail_at=0, tail_size=0)
 
-    def _copy(self, path: str) -> Claimed | None:
+    def _writer(self, claimed: Claimed) -> S3Writer:
+        return S3Writer(self._bucket, claimed, self._budget, self._keep, self._unlink)
+
+    def _continue_object(self, path: str) -> S3Writer:
         """A new upload that starts from the committed object, if there is one."""
         found = self._bucket.head(path)
         if found is None:
-            return None
+            return self._writer(self._begin(path))
         if found.size < PART_BYTES_MIN:
             tail = self._read(path, found, 0)
-            claimed = self._begin(path)
-            claimed.tail = tail
-            return claimed
-        chain = self.chain(path, secrets.token_hex(16))
-        multipart = begin_multipart(self._bucket, path, chain.upload_id)
+            return self._writer(replace(self._begin(path), tail=tail))
         try:
-            size = whole_parts(self._bucket, found.size)
-            parts = copy_parts(self._bucket, path, found, path, multipart, size)
-            record = Record(
-                Stage.OPEN,
-                new_nonce(),
-                multipart=multipart,
-                parts=tuple(parts),
-                reserved=len(parts),
-            )
+            return self._writer(self._copy_on_server(path, found))
+        except UnsupportedMethodError:
+            return self._copy_through(path, found)
+
+    def _copy_on_server(self, path: str, found: Found) -> Claimed:
+        bucket = self._bucket
+        chain = self.chain(path, secrets.token_hex(16))
+        multipart = begin_multipart(bucket, path, chain.upload_id)
+        # Recorded before the copy, so that the reaper finds what a crash leaves.
+        record = Record(
+            Stage.OPEN, new_nonce(), multipart=multipart, reserved=PARTS_MAX // 2
+        )
+        try:
+            number = chain.begin(record)
+            size = whole_parts(bucket, found.size)
+            parts = copy_parts(bucket, path, found, path, multipart, size)
             tail = self._read(path, found, size) if size < found.size else b""
-            return Claimed(chain, chain.begin(record), record, tail)
         except BaseException:
-            attempt(lambda: abort_multipart(self._bucket, path, multipart))
+            attempt(lambda: abort_multipart(bucket, path, multipart))
+            attempt(lambda: chain.erase(1))
             raise
+        copied = replace(record, parts=tuple(parts), reserved=len(parts))
+        return Claimed(chain, number, copied, tail)
+
+    def _copy_through(self, path: str, found: Found) -> S3Writer:
+        """Copy an object by reading it, for a server that copies no parts."""
+        upload = self._writer(self._begin(path))
+        stream = RangeStream(Source(self._bucket, path, found.etag), 0, found.size)
+        try:
+            while data := stream.read(PIECE_BYTES):
+                upload.write(data)
+        except BaseException:
+            attempt(upload.cancel)
+            raise
+        finally:
+            stream.close()
+        return upload
 
     def _read(self, path: str, found: Found, offset: int) -> bytes:
         """The end of the committed object, which must still be the one found."""

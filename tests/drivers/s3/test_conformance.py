@@ -7,12 +7,14 @@ SeaweedFS is in the short tier; the slower ones, and the suite's own long tier, 
 from __future__ import annotations
 
 from collections.abc import Callable
+from random import Random
 from typing import Any
 
 import pytest
 from servers.server import Server
 
 from storagebus.drivers import conformance, create
+from storagebus.drivers.errors import UnavailableError, UnsupportedMethodError
 
 from .conftest import keys, multiparts, parameters_of
 
@@ -56,3 +58,42 @@ def test_large_sizes(seaweedfs: Server, client: Any) -> None:
 def test_with_a_key_of_the_customer(seaweedfs: Server, client: Any) -> None:
     key = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="
     check(seaweedfs, client, ssecustomerkey=key)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(300)
+def test_swift_ignores_a_key_of_the_customer(
+    swift: Server, buckets: Callable[[Server], Any]
+) -> None:
+    client = buckets(swift)
+    key = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="
+    given = parameters_of(swift, rootdirectory="plain", ssecustomerkey=key)
+    with create("s3", given) as driver, pytest.raises(UnsupportedMethodError):
+        driver.put_content("/x", b"to be encrypted")
+    assert keys(client, "plain") == []
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+def test_radosgw_killed_in_the_middle(
+    radosgw: Server, buckets: Callable[[Server], Any]
+) -> None:
+    """kill -9 of monitor, OSD and gateway; an upload goes on where it was durable."""
+    buckets(radosgw)
+    content = Random(17).randbytes(23 << 20)
+    given = parameters_of(radosgw, chunksize=5 << 20, maxattempts=1, readtimeout=10)
+    with create("s3", given) as driver:
+        upload = driver.writer("/x")
+        upload.write(content[: 16 << 20])
+        radosgw.kill()
+        with pytest.raises(UnavailableError):
+            upload.write(content[16 << 20 :])
+            upload.commit()
+        upload.close()
+        radosgw.launch()
+        with driver.writer("/x", upload_id=upload.upload_id) as again:
+            again.write(content[again.size :])
+            again.commit()
+        assert driver.get_content("/x") == content
+        driver.delete("/x")
+    assert multiparts(buckets(radosgw), "") == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -133,6 +134,17 @@ def test_secrets_are_not_shown() -> None:
     assert set(found.secrets) == {"AKSECRET", "SKSECRET", "STSECRET", "XSECRET"}
     public = {parameter.name for parameter in PARAMETERS if parameter.public}
     assert not public & {"accesskey", "secretkey", "sessiontoken", "ssecustomerkey"}
+
+
+def test_the_page_has_every_parameter_and_its_default() -> None:
+    page = (Path(__file__).parents[3] / "drivers" / "s3.md").read_text()
+    table = [line for line in page.splitlines() if line.startswith("| `")]
+    for parameter in PARAMETERS:
+        (line,) = [one for one in table if f"`{parameter.name}`" in one.split("|")[1]]
+        default = parameter.default
+        if isinstance(default, int) and not isinstance(default, bool):
+            shown = f"{default // MIB} MiB" if default % MIB == 0 else str(default)
+            assert f"| {shown} |" in line
 
 
 def test_every_parameter_has_a_help() -> None:
