@@ -29,6 +29,7 @@ class Azurite(Server):
         super().__init__()
         self._any_version = any_version
         self._tokens = tokens
+        self.certificate = str(self.data / "certificate.pem") if tokens else ""
 
     @property
     def endpoint(self) -> str:
@@ -74,7 +75,7 @@ class Azurite(Server):
             self.wait_for(lambda: answers(self.endpoint, "<"), "answer")
 
     def _certificate(self) -> list[str]:
-        key, certificate = self.data / "key.pem", self.data / "certificate.pem"
+        key, certificate = str(self.data / "key.pem"), self.certificate
         subprocess.run(
             ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2",
              "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1",
@@ -83,4 +84,4 @@ class Azurite(Server):
             capture_output=True,
             timeout=60,
         )  # fmt: skip
-        return ["--cert", str(certificate), "--key", str(key)]
+        return ["--cert", certificate, "--key", key]

@@ -38,7 +38,7 @@ def plain_client(server: Azurite, name: str = CONTAINER) -> ContainerClient:
         name,
         credential={"account_name": ACCOUNT, "account_key": KEY},
         api_version="2023-11-03",
-        connection_verify=False,
+        connection_verify=server.certificate or True,
     )
 
 

@@ -1,0 +1,111 @@
+"""Tokens and shared access signatures, against a server that takes them."""
+
+from __future__ import annotations
+
+import base64
+import json
+import ssl
+import time
+import urllib.request
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from azure.core.credentials import AccessToken
+from servers.azurite import ACCOUNT, KEY, Azurite
+
+from storagebus.drivers import create, errors
+from storagebus.drivers.azure import client as client_module
+
+from .conftest import CONTAINER, running
+
+pytestmark = pytest.mark.stores
+
+
+@pytest.fixture(scope="module")
+def secure() -> Iterator[Azurite]:
+    yield from running(Azurite(tokens=True))
+
+
+class Tokens:
+    """Stands for Microsoft Entra, which no machine can run: makes unsigned tokens,
+    whose claims are all that the emulator looks at."""
+
+    def get_token(self, *scopes: str, **_: Any) -> AccessToken:
+        now = int(time.time())
+        claims = {
+            "aud": "https://storage.azure.com",
+            "iss": "https://sts.windows.net/11111111-2222-3333-4444-555555555555/",
+            "iat": now - 10,
+            "nbf": now - 10,
+            "exp": now + 3600,
+            "oid": "66666666-7777-8888-9999-000000000000",
+            "tid": "11111111-2222-3333-4444-555555555555",
+            "ver": "1.0",
+        }
+        parts = [{"alg": "RS256", "typ": "JWT"}, claims]
+        encoded = [
+            base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=")
+            for part in parts
+        ]
+        return AccessToken(".".join([*encoded, "c2lnbmF0dXJl"]), now + 3600)
+
+
+def parameters(server: Azurite, kind: str, **more: Any) -> dict[str, Any]:
+    return {
+        "accountname": ACCOUNT,
+        "container": CONTAINER,
+        "serviceurl": server.service_url,
+        "credentials": {"type": kind},
+        "skipverify": True,
+        **more,
+    }
+
+
+def test_tokens_and_urls_signed_with_a_delegation_key(
+    secure: Azurite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client_module, "credential_of", lambda options: Tokens())
+    with create("azure", parameters(secure, "managed_identity")) as driver:
+        with driver.writer("/d/a") as upload:  # copies by a signed URL
+            upload.write(b"by token")
+            upload.commit()
+        assert driver.get_content("/d/a") == b"by token"
+        url = driver.redirect_url("/d/a")
+        assert url is not None
+        assert "skoid=" in url
+        insecure = ssl._create_unverified_context()
+        with urllib.request.urlopen(url, timeout=10, context=insecure) as reply:
+            assert reply.read() == b"by token"
+        driver.delete("/d")
+
+
+def test_a_signature_of_the_operators_works_and_is_never_given_away(
+    secure: Azurite,
+) -> None:
+    from datetime import UTC, datetime, timedelta
+
+    from azure.storage.blob import ContainerSasPermissions, generate_container_sas
+
+    sas = generate_container_sas(
+        ACCOUNT,
+        CONTAINER,
+        KEY,
+        ContainerSasPermissions(
+            read=True, write=True, delete=True, list=True, create=True, add=True
+        ),
+        datetime.now(UTC) + timedelta(hours=1),
+    )
+    signature = sas.partition("sig=")[2]
+    with create("azure", parameters(secure, "sas", sastoken=sas)) as driver:
+        with driver.writer("/s/a") as upload:
+            upload.write(b"by signature")
+            upload.commit()
+        assert driver.get_content("/s/a") == b"by signature"
+        assert driver.capabilities.redirects is False
+        assert driver.redirect_url("/s/a") is None
+        driver.delete("/s")
+    with create("azure", parameters(secure, "sas", sastoken=sas + "x")) as driver:
+        with pytest.raises(errors.AccessDeniedError) as caught:
+            driver.get_content("/s/a")
+        assert signature not in str(caught.value)
