@@ -349,7 +349,7 @@ class Upload(Stream):
         return Message(kind, self.id, offset=self._outflow.sent, epoch=self.epoch)
 
     def _failure(self, error: StorageError) -> StorageError:
-        if error.durable is None:
+        if error.durable is None and self._accepted:
             error.durable = self._durable
         return error
 

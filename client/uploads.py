@@ -21,6 +21,7 @@ from ..drivers.errors import (
     Executed,
     StorageError,
     UnavailableError,
+    UnsupportedMethodError,
     UploadNotFoundError,
     UploadSupersededError,
 )
@@ -307,10 +308,14 @@ class Upload:
         while True:
             try:
                 if not self.upload_id or isinstance(error, FINAL):
+                    await self._operations.transport.explain(error)
                     raise error
                 await self._operations.pause(attempts, error)
                 await self._resume(attempts)
                 return
+            except UnsupportedMethodError:
+                self.upload_id = ""  # the driver cannot go on: the loss is the error
+                self._fail(error)
             except StorageError as again:
                 self._fail(again)
                 if again is error:

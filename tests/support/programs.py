@@ -25,6 +25,57 @@ given = parameters()
 """
 """How a program begins that is a driver."""
 
+ACME = (
+    DRIVER
+    + """
+import signal, subprocess
+from dataclasses import replace
+from storagebus.drivers import FileInfo
+from storagebus.drivers.filesystem import FilesystemDriver
+from storagebus.drivers.progress import step
+
+class Acme(FilesystemDriver):
+    name = "acme"
+
+    def stat(self, path):
+        if path == "/pid":
+            return FileInfo(path, os.getpid(), None, False)
+        if path == "/hang":
+            time.sleep(3_600)
+        if path.startswith("/sleep/"):
+            time.sleep(float(path.removeprefix("/sleep/")))
+        return super().stat(path)
+
+    def move(self, source, destination):
+        if destination.startswith("/fatal"):
+            print("the disk is on fire", file=sys.stderr, flush=True)
+            os.kill(os.getpid(), signal.SIGSEGV)
+        self._linger(destination)
+        super().move(source, destination)
+
+    def delete(self, path):
+        self._linger(path)
+        super().delete(path)
+
+    def _linger(self, path):
+        if path == "/hang":
+            time.sleep(3_600)
+        if path == "/long":
+            for _ in range(30):
+                time.sleep(0.1)
+                step()
+
+given.pop("secret", None)
+if given.pop("grandchild", False):
+    subprocess.Popen([sys.executable, "-c", "import time; time.sleep(99)", __file__])
+if not given.pop("resume", True):
+    Acme.capabilities = replace(Acme.capabilities, resume=False)
+serve(Acme(**given))
+"""
+)
+"""A driver on a file system that misbehaves at certain paths; `stat("/pid")` has the
+number of its process as the size."""
+
 
 class Programs:
     """A directory of executables named `registry-storage-NAME`.
