@@ -36,6 +36,7 @@ PROCESSES = {
     "workers.elastic",
     "workers.executable",
     "workers.exits",
+    "workers.health",
     "workers.manager",
     "workers.watch",
 }
@@ -45,6 +46,7 @@ CONTRACT = {
     "drivers.errors",
     "drivers.oserrors",
     "drivers.paths",
+    "drivers.progress",
     "drivers.parameters",
     "drivers.walking",
 }
@@ -53,7 +55,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "drivers": set(),
     "broker": {"drivers.contract", "drivers.errors"},
     "workers": PROTOCOL | CONTRACT | {"drivers.factory"},
-    "client": PROTOCOL | BROKER_CORE | PROCESSES | CONTRACT,
+    "client": PROTOCOL | BROKER_CORE | PROCESSES | CONTRACT | {"drivers.factory"},
 }
 """For each room, the modules of other rooms that it may use; `conf` may use all."""
 
@@ -72,7 +74,7 @@ ZMQ = {
 """The thin shells: all else works without ZeroMQ."""
 
 OUTSIDE = {
-    "drivers": {"boto3", "botocore", "urllib3"},
+    "drivers": {"azure", "boto3", "botocore", "requests", "urllib3"},
     "broker": {"msgpack", "zmq"},
     "workers": {"msgpack", "zmq"},
     "client": {"msgpack", "tqdm", "zmq"},
