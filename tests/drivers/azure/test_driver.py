@@ -13,12 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from azure.storage.blob import (
-    AccountSasPermissions,
-    ContainerClient,
-    ResourceTypes,
-    generate_account_sas,
-)
+from azure.storage.blob import ContainerClient
 from servers.azurite import ACCOUNT, KEY, Azurite
 
 from storagebus.drivers import StorageDriver, create, errors
@@ -36,18 +31,6 @@ def connection_string(azurite: Azurite) -> str:
     return (
         f"DefaultEndpointsProtocol=http;AccountName={ACCOUNT};AccountKey={KEY};"
         f"BlobEndpoint={azurite.service_url}"
-    )
-
-
-def account_sas() -> str:
-    return generate_account_sas(
-        ACCOUNT,
-        KEY,
-        ResourceTypes(container=True, object=True),
-        AccountSasPermissions(
-            read=True, write=True, delete=True, list=True, add=True, create=True
-        ),
-        datetime.now(UTC) + timedelta(hours=1),
     )
 
 

@@ -8,10 +8,12 @@ import ssl
 import time
 import urllib.request
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from azure.core.credentials import AccessToken
+from azure.storage.blob import ContainerSasPermissions, generate_container_sas
 from servers.azurite import ACCOUNT, KEY, Azurite
 
 from storagebus.drivers import create, errors
@@ -24,7 +26,7 @@ pytestmark = pytest.mark.stores
 
 @pytest.fixture(scope="module")
 def secure() -> Iterator[Azurite]:
-    yield from running(Azurite(tokens=True))
+    yield from running(Azurite(any_version=True, tokens=True))
 
 
 class Tokens:
@@ -83,18 +85,14 @@ def test_tokens_and_urls_signed_with_a_delegation_key(
 def test_a_signature_of_the_operators_works_and_is_never_given_away(
     secure: Azurite,
 ) -> None:
-    from datetime import UTC, datetime, timedelta
-
-    from azure.storage.blob import ContainerSasPermissions, generate_container_sas
-
     sas = generate_container_sas(
         ACCOUNT,
         CONTAINER,
         KEY,
-        ContainerSasPermissions(
+        permission=ContainerSasPermissions(
             read=True, write=True, delete=True, list=True, create=True, add=True
         ),
-        datetime.now(UTC) + timedelta(hours=1),
+        expiry=datetime.now(UTC) + timedelta(hours=1),
     )
     signature = sas.partition("sig=")[2]
     with create("azure", parameters(secure, "sas", sastoken=sas)) as driver:
