@@ -128,23 +128,13 @@ def test_it_looks_by_its_own_clock(
 
 
 def test_a_report_of_everything() -> None:
-    with subprocess.Popen(
-        [sys.executable, "-c", "input()"], stdin=subprocess.PIPE
-    ) as p:
+    # A child of this process, in whose group it is.
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE) as child:
+        first = {"id": "1", "pid": child.pid, "state": "draining", "heard_s": 1.5}
+        second = {"id": "2", "pid": PID, "stuck_s": 2.5}
         found = {
             "services": {
-                "a": {
-                    "workers": [
-                        {
-                            "id": "1",
-                            "pid": child.pid,
-                            "state": "draining",
-                            "heard_s": 1.5,
-                        },
-                        {"id": "2", "pid": PID, "stuck_s": 2.5},
-                    ],
-                    "workers_total": 2,
-                },
+                "a": {"workers": [first, second], "workers_total": 2},
                 "b": {"workers": [{"id": "3", "pid": 0}], "workers_total": 3},
             }
         }
