@@ -4,6 +4,9 @@ A part is reserved whole before it is filled. So whoever has begun a part can fi
 and send it, whatever others do; nobody waits for memory while holding a part that
 needs more. A wait ends after a bounded time, and the caller then does without memory
 (`part_buffer` goes to disk, a read is not prefetched).
+
+Buffers of parts are used again while any are in use. Left to the allocator, a few
+hundred of them freed by many threads leave it twice the budget in fragments.
 """
 
 from __future__ import annotations
@@ -23,6 +26,7 @@ class PartBudget:
         self.bytes_max = bytes_max
         self._reserved_bytes = 0
         self._peak_bytes = 0
+        self._spare: list[bytearray] = []
         self._waiting: deque[object] = deque()
         self._changed = threading.Condition()
 
@@ -57,6 +61,7 @@ class PartBudget:
                 ):
                     return False
                 self._reserved_bytes += count
+                self._drop_spare(count)
                 self._peak_bytes = max(self._peak_bytes, self._reserved_bytes)
                 return True
             finally:
@@ -68,7 +73,29 @@ class PartBudget:
         """Give back what was reserved."""
         with self._changed:
             self._reserved_bytes -= count
+            if not self._reserved_bytes:
+                self._spare.clear()
             self._changed.notify_all()
+
+    def take_buffer(self, count: int) -> bytearray:
+        """A buffer of `count` bytes, which are reserved; what it holds is chance."""
+        with self._changed:
+            if self._spare and len(self._spare[-1]) == count:
+                return self._spare.pop()
+        return bytearray(count)
+
+    def return_buffer(self, buffer: bytearray) -> None:
+        """Give a buffer back for others; before its bytes are released."""
+        with self._changed:
+            if self._spare and len(self._spare[-1]) != len(buffer):
+                self._spare.clear()
+            self._spare.append(buffer)
+
+    def _drop_spare(self, count: int) -> None:
+        """Keep no buffers beyond what the budget has left, but for the next one."""
+        free = self.bytes_max - self._reserved_bytes + count
+        while self._spare and len(self._spare) * len(self._spare[-1]) > free:
+            self._spare.pop()
 
     def _may_have(self, turn: object, count: int) -> bool:
         free = self.bytes_max - self._reserved_bytes

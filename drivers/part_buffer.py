@@ -52,17 +52,22 @@ class PartBuffer:
         """Add bytes, at most `room`; they are copied."""
         if self._file is None and not self._fits(len(data)):
             self._file = tempfile.TemporaryFile()  # noqa: SIM115 - open until close
-            self._file.write(self._memory)
+            self._file.write(memoryview(self._memory)[: self._size])
             self._memory = bytearray()
-        if self._file is None:
-            self._memory += data
-        else:
+        end = self._size + len(data)
+        if self._file is not None:
             self._file.write(data)
-        self._size += len(data)
+        elif end <= len(self._memory):
+            self._memory[self._size : end] = data
+        else:
+            self._cut()
+            self._memory += data
+        self._size = end
 
     def body(self) -> bytearray | IO[bytes]:
         """The bytes, as an SDK sends them; valid until `close`."""
         if self._file is None:
+            self._cut()
             return self._memory
         self._file.seek(0)
         return self._file
@@ -70,18 +75,20 @@ class PartBuffer:
     def content(self) -> bytes:
         """A copy of the bytes."""
         if self._file is None:
-            return bytes(self._memory)
+            return bytes(memoryview(self._memory)[: self._size])
         self._file.seek(0)
         return self._file.read()
 
     def close(self) -> None:
         """Give the memory back. Harmless when repeated."""
-        self._memory = bytearray()
+        memory, self._memory = self._memory, bytearray()
         self._size = 0
         if self._file is not None:
             self._file.close()
             self._file = None
         if self._reserved_bytes:
+            if len(memory) == self.bytes_max:
+                self._budget.return_buffer(memory)
             self._budget.release(self._reserved_bytes)
             self._reserved_bytes = 0
 
@@ -89,6 +96,14 @@ class PartBuffer:
         """Whether the bytes may be held in memory; reserves the part if need be."""
         if self._reserved_bytes or self._size + more <= STARTER_BYTES_MAX:
             return True
-        if self._budget.reserve(self.bytes_max, MEMORY_WAIT_SECONDS_MAX):
-            self._reserved_bytes = self.bytes_max
-        return self._reserved_bytes > 0
+        if not self._budget.reserve(self.bytes_max, MEMORY_WAIT_SECONDS_MAX):
+            return False
+        self._reserved_bytes = self.bytes_max
+        whole = self._budget.take_buffer(self.bytes_max)
+        whole[: self._size] = self._memory
+        self._memory = whole
+        return True
+
+    def _cut(self) -> None:
+        """Leave out what lies behind the bytes, for good."""
+        del self._memory[self._size :]

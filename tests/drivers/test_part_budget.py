@@ -84,3 +84,30 @@ def test_never_above_the_bound_whatever_threads_do() -> None:
         thread.join(30)
     assert not over
     assert budget.reserved_bytes == 0 and 0 < budget.peak_bytes <= 50
+
+
+def test_buffers_are_used_again_while_any_is_in_use() -> None:
+    budget = PartBudget(100)
+    assert budget.reserve(40) and budget.reserve(40)
+    first, second = budget.take_buffer(40), budget.take_buffer(40)
+    assert first is not second and len(first) == len(second) == 40
+    budget.return_buffer(first)
+    budget.release(40)
+    assert budget.reserve(40)
+    assert budget.take_buffer(40) is first
+    budget.return_buffer(first)
+    budget.release(40)
+    budget.return_buffer(second)
+    budget.release(40)
+    assert not budget._spare, "an idle driver holds no memory"
+
+
+def test_spare_buffers_make_room_for_what_is_reserved() -> None:
+    budget = PartBudget(100)
+    for _ in range(2):
+        assert budget.reserve(40)
+    for _ in range(2):
+        budget.return_buffer(bytearray(40))
+    budget.release(40)
+    assert budget.reserve(60)
+    assert sum(map(len, budget._spare)) + budget.reserved_bytes <= 100 + 60

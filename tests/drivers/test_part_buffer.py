@@ -71,3 +71,15 @@ def test_a_stream_that_went_to_disk_leaves_the_budget_to_others() -> None:
     assert second.on_disk and second.content().endswith(b"xy")
     assert budget.reserved_bytes == 0
     second.close()
+
+
+def test_a_buffer_that_was_sent_short_can_grow_again() -> None:
+    budget = PartBudget(2 * PART)
+    buffer = PartBuffer(budget, PART)
+    data = Random(3).randbytes(PART)
+    buffer.append(data[: PART // 2])
+    assert body(buffer) == data[: PART // 2]
+    buffer.append(data[PART // 2 :])
+    assert body(buffer) == buffer.content() == data
+    buffer.close()
+    assert budget.reserved_bytes == 0
