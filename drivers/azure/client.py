@@ -142,6 +142,15 @@ def _retry_policy(options: Options) -> Any:
     class PromptRetry(LinearRetry):
         """Pauses of n times `retry_delay`, n being the number of the retry."""
 
+        def increment(
+            self, settings: Any, request: Any, response: Any = None, error: Any = None
+        ) -> bool:
+            again = bool(super().increment(settings, request, response, error))
+            if again and response is not None:
+                # Nobody reads what this answer says, and it holds a connection.
+                response.internal_response.close()
+            return again
+
         def get_backoff_time(self, settings: dict[str, Any]) -> float:
             pause_s = options.retry_delay * max(1, int(settings["count"]))
             share = random.uniform(1 - JITTER, 1 + JITTER)

@@ -27,6 +27,10 @@ from ..errors import (
 )
 
 
+class BrokenBodyError(UnavailableError):
+    """The connection was lost in the middle of a body, which the SDK does not retry."""
+
+
 class Meaning(NamedTuple):
     """The typed error for one of Azure's codes.
 
@@ -58,6 +62,7 @@ _CHANGED = Meaning(PreconditionError)
 _OTHER_TYPE = Meaning(PathConflictError, "a blob of another type is there")
 _SLOW = Meaning(ThrottledError)
 _BROKEN = Meaning(UnavailableError)
+_BROKEN_BODY = Meaning(BrokenBodyError, "the connection was lost")
 _DAMAGED = Meaning(
     DataLossError, "the body was damaged on its way", True, Executed.NO
 )  # fmt: skip
@@ -163,7 +168,7 @@ BY_SDK_CLASS: dict[str, Meaning] = {
     ),
     "ServiceResponseTimeoutError": Meaning(UnavailableError, "no answer in time"),
     "ServiceResponseError": Meaning(UnavailableError, "the connection was lost"),
-    "IncompleteReadError": Meaning(UnavailableError, "the connection was lost"),
+    "IncompleteReadError": _BROKEN_BODY,
     "DecodeError": _DAMAGED,
     "StreamConsumedError": _BROKEN,
 }
@@ -232,7 +237,7 @@ def _by_class(error: Exception) -> Meaning:
     if "MD5 mismatch" in str(error):
         return _DAMAGED
     if isinstance(error, OSError) or module in ("urllib3", "requests"):
-        return Meaning(UnavailableError, "the connection was lost")
+        return _BROKEN_BODY
     if isinstance(error, ValueError) and "API version" in str(error):
         return Meaning(InvalidParameterError, "the SDK does not know this 'apiversion'")
     return _BROKEN if module == "azure" else Meaning(StorageError)

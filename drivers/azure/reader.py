@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import re
+import time
 from collections import deque
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
@@ -17,7 +19,9 @@ from ..errors import (
     PreconditionError,
 )
 from ..part_budget import PartBudget
+from .client import PAUSE_SECONDS_MAX
 from .container import Container, unquoted
+from .errors import BrokenBodyError
 
 FIRST_BYTES = 1 << 20
 """The first range, and any for which the budget has no memory, is no larger."""
@@ -77,7 +81,18 @@ class Source:
         return data
 
     def _fetch(self, offset: int, count: int) -> tuple[Any, bytes]:
-        """One request; the SDK asks again where the body breaks off."""
+        """One range; asked for again where its body breaks off or is damaged."""
+        options = self.container.options
+        for tries in itertools.count(1):
+            try:
+                return self._ask(offset, count)
+            except (BrokenBodyError, DataLossError):
+                if tries > options.max_retries:
+                    raise
+            time.sleep(min(PAUSE_SECONDS_MAX, tries * options.retry_delay))
+        raise AssertionError("unreachable")
+
+    def _ask(self, offset: int, count: int) -> tuple[Any, bytes]:
         stream = self.container.call(
             "download_blob",
             self.container.key(self.path),

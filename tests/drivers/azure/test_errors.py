@@ -12,7 +12,7 @@ from azure.core.exceptions import (
 )
 
 from storagebus.drivers import errors
-from storagebus.drivers.azure.errors import BY_CODE, BY_STATUS, typed
+from storagebus.drivers.azure.errors import BY_CODE, BY_STATUS, BrokenBodyError, typed
 from storagebus.drivers.errors import Executed
 
 
@@ -75,9 +75,9 @@ def test_answers(
     [
         (ServiceRequestError("x"), errors.UnavailableError, Executed.NO),
         (ServiceResponseError("x"), errors.UnavailableError, Executed.MAYBE),
-        (IncompleteReadError("x"), errors.UnavailableError, Executed.MAYBE),
+        (IncompleteReadError("x"), BrokenBodyError, Executed.MAYBE),
         (ClientAuthenticationError("x"), errors.AccessDeniedError, Executed.NO),
-        (ConnectionResetError(), errors.UnavailableError, Executed.MAYBE),
+        (ConnectionResetError(), BrokenBodyError, Executed.MAYBE),
         (KeyError("x"), errors.StorageError, Executed.MAYBE),
     ],
 )

@@ -1,0 +1,128 @@
+"""Faults between driver and server: typed or retried, never partial, never hanging."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+from servers.azurite import ACCOUNT, Azurite
+from servers.faultproxy import FaultProxy
+
+from storagebus.drivers import StorageDriver, errors
+
+from .conftest import MIB, Make, inner, keys
+
+CONTENT = random.Random("azure faults").randbytes(3 * MIB + 5)
+
+
+@pytest.fixture
+def proxy(azurite: Azurite) -> Iterator[FaultProxy]:
+    proxy = FaultProxy(azurite.port)
+    yield proxy
+    proxy.close()
+
+
+@pytest.fixture
+def driver(make: Make, proxy: FaultProxy) -> StorageDriver:
+    return make(
+        serviceurl=f"http://127.0.0.1:{proxy.port}/{ACCOUNT}",
+        chunksize=MIB,
+        readchunksize=MIB,
+        readtimeout=1,
+        connecttimeout=1,
+        retry_delay="10ms",
+        max_retries=2,
+    )
+
+
+def upload(driver: StorageDriver, path: str) -> None:
+    with driver.writer(path) as writer:
+        writer.write(CONTENT)
+        writer.commit()
+
+
+def test_a_body_that_breaks_off_is_fetched_again(
+    driver: StorageDriver, proxy: FaultProxy
+) -> None:
+    upload(driver, "/a")
+    proxy.set(reset_after_bytes=300_000, resets_left=2)
+    assert driver.get_content("/a") == CONTENT
+
+
+def test_a_burst_of_503_is_retried(driver: StorageDriver, proxy: FaultProxy) -> None:
+    proxy.set(status=503, statuses_left=2)
+    driver.put_content("/a", b"x")
+    proxy.set(status=503, statuses_left=2)
+    assert driver.get_content("/a") == b"x"
+
+
+@pytest.mark.parametrize("status", [500, 503])
+def test_a_server_that_stays_broken_is_typed(
+    driver: StorageDriver, proxy: FaultProxy, status: int
+) -> None:
+    proxy.set(status=status)
+    with pytest.raises(errors.UnavailableError) as caught:
+        driver.get_content("/a")
+    assert caught.value.temporary
+    proxy.set()
+
+
+def test_a_changed_byte_is_noticed_and_fetched_again(
+    make: Make, proxy: FaultProxy
+) -> None:
+    url = f"http://127.0.0.1:{proxy.port}/{ACCOUNT}"
+    make().put_content("/a", CONTENT[:MIB])
+    for checksum in ("auto", "never"):
+        driver = make(serviceurl=url, checksum=checksum, retry_delay="10ms")
+        proxy.set(corrupt_at_byte=500_000)
+        assert (driver.get_content("/a") == CONTENT[:MIB]) is (checksum == "auto")
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda driver: driver.get_content("/a"),
+        lambda driver: driver.put_content("/a", b"x"),
+        lambda driver: driver.list("/"),
+        lambda driver: driver.move("/a", "/b"),
+        lambda driver: driver.writer("/c"),
+    ],
+)
+def test_a_black_hole_ends_within_the_bound(
+    driver: StorageDriver,
+    proxy: FaultProxy,
+    call: Callable[[StorageDriver], object],
+) -> None:
+    proxy.set(blackhole=True)
+    started = time.monotonic()
+    with pytest.raises(errors.UnavailableError):
+        call(driver)
+    assert time.monotonic() - started < 10
+    proxy.set()
+
+
+def test_an_upload_that_fails_shows_nothing_and_goes_on_by_id(
+    driver: StorageDriver, proxy: FaultProxy
+) -> None:
+    writer = driver.writer("/a")
+    writer.write(CONTENT[: 2 * MIB])
+    proxy.set(refuse=True)
+    proxy.kill_connections()
+    with pytest.raises(errors.UnavailableError) as caught:
+        writer.write(CONTENT[2 * MIB :])
+        writer.commit()
+    writer.close()
+    proxy.set()
+    with pytest.raises(errors.PathNotFoundError):
+        driver.stat("/a")
+    durable = caught.value.durable
+    assert durable is not None
+    with driver.writer("/a", upload_id=writer.upload_id) as again:
+        assert again.size >= durable
+        again.write(CONTENT[again.size :])
+        again.commit()
+    assert driver.get_content("/a") == CONTENT
+    names = keys(inner(driver)._clients.container(), inner(driver)._container.uploads)
+    assert names == []
