@@ -19,7 +19,8 @@ def check_address(address: object, *, bind: bool = False) -> str:
 
     Args:
         address: "ipc:///absolute/path" or "tcp://host:port".
-        bind: whether it is to be bound, where port 0 or "*" picks a free one.
+        bind: whether it is to be bound, where host "*" stands for all interfaces, and
+            port 0 or "*" picks a free one.
 
     Raises:
         InvalidParameterError: says what is wrong with it.
@@ -46,7 +47,12 @@ def check_address(address: object, *, bind: bool = False) -> str:
         raise InvalidParameterError(
             f"endpoint {address!r}: use ipc:///path or tcp://host:port"
         )
-    port = match.group(2)
+    host, port = match.groups()
+    if host == "*" and not bind:
+        raise InvalidParameterError(
+            f"endpoint {address!r}: a host is needed; * stands for all that a broker "
+            "listens on, as tcp://0.0.0.0 does"
+        )
     if port == "*" or int(port) == 0:
         if not bind:
             raise InvalidParameterError(f"endpoint {address!r}: a port is needed")

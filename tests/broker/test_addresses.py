@@ -36,7 +36,14 @@ def test_good(address: str) -> None:
     assert check_address(address, bind=True) == address
 
 
-@pytest.mark.parametrize("address", ["tcp://*:0", "tcp://127.0.0.1:*", "tcp://[::]:0"])
+@pytest.mark.parametrize("address", ["tcp://*:7400", "tcp://*:0"])
+def test_any_host_only_to_bind(address: str) -> None:
+    assert check_address(address, bind=True) == address
+    with pytest.raises(InvalidParameterError, match="a host is needed"):
+        check_address(address)
+
+
+@pytest.mark.parametrize("address", ["tcp://127.0.0.1:*", "tcp://[::]:0"])
 def test_any_port_only_to_bind(address: str) -> None:
     assert check_address(address, bind=True) == address
     with pytest.raises(InvalidParameterError, match="a port is needed"):

@@ -64,6 +64,17 @@ def test_ready(bus: str, run: Any) -> None:
     }
 
 
+def test_ready_with_a_number_of_workers(bus: str, run: Any) -> None:
+    at = ["--endpoint", bus, "--timeout", "0.3"]
+    assert run("ready", *at, "--service", "default", "--workers", "2").code == 0
+    ran = run("ready", *at, "--service", "default", "--workers", "3")
+    assert ran.code == 8
+    assert "service default has 2 of 3 workers" in ran.err
+    ran = run("ready", *at, "--workers", "2")
+    assert ran.code == 2
+    assert "--workers are those of one --service" in ran.err
+
+
 def test_ready_says_what_is_missing(bus: str, run: Any) -> None:
     started = time.monotonic()
     ran = run("ready", "--endpoint", bus, "--service", "other", "--timeout", "0.3")

@@ -199,6 +199,11 @@ def test_names_and_paths_of_every_shape(tmp_path: Path) -> None:
             "[services.a]\ndriver = 'inmemory'\n",
             "broker.clients: endpoint 'tcp://127.0.0.1:0': a port is needed",
         ),
+        (
+            "[broker]\nworkers = 'tcp://*:7401'\nallow_unauthenticated_network = true\n"
+            "[services.a]\ndriver = 'inmemory'\n",
+            "broker.workers: endpoint 'tcp://*:7401': a host is needed",
+        ),
         ("[services.a]\n", "'driver' is missing"),
     ],
 )
