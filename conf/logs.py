@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
+
+from ..workers.logs import configure
 
 LEVELS = ("debug", "info", "warning", "error")
 FORMAT = "%(asctime)s %(levelname)s %(name)s[%(process)d] %(message)s"
@@ -31,4 +32,4 @@ def log_option(default: str) -> Callable[[_F], _F]:
 def _configure(context: click.Context, parameter: click.Parameter, level: str) -> None:
     if context.resilient_parsing:
         return
-    logging.basicConfig(level=level.upper(), format=FORMAT)
+    configure(level.upper(), FORMAT)

@@ -12,6 +12,8 @@ import queue
 import threading
 from collections import deque
 
+from .logs import split_level
+
 LINE_BYTES_MAX = 4_096
 TAIL_LINES_MAX = 20
 QUEUE_LINES_MAX = 2_000
@@ -59,8 +61,9 @@ class LineCutter:
 class OutputLog:
     """Hands lines to `logging` from a thread of its own, through a bounded queue.
 
-    The logger is `storagebus.driver.NAME`; stdout has the level INFO, stderr WARNING,
-    and every record has the attribute `child_pid`.
+    The logger is `storagebus.driver.NAME`. A line has the level that it begins with
+    (see `logs`), else stdout has INFO and stderr WARNING. Every record has the
+    attribute `child_pid`.
 
     Attributes:
         dropped: lines that found the queue full.
@@ -101,4 +104,5 @@ class OutputLog:
             if dropped:
                 reported += dropped
                 logger.warning("%d lines were dropped: logging is slow", dropped)
-            logger.log(level, "%s[%d]: %s", name, pid, line, extra={"child_pid": pid})
+            level, text = split_level(line, level)
+            logger.log(level, "%s[%d]: %s", name, pid, text, extra={"child_pid": pid})

@@ -32,6 +32,7 @@ from ..drivers.factory import EXECUTABLE_PREFIX, call_factory
 from .exits import Exit
 from .instance import instance_of
 from .lifeline import end_group, watch
+from .logs import configure
 from .loop import WorkerLoop
 from .spawned import Surroundings, Unfit, childhood
 
@@ -39,7 +40,6 @@ CLOSE_S = 3.0
 """How long the driver may take to close when the worker ends."""
 ORPHAN_S = 3.0
 """How long an orphaned worker may take to end before it is ended."""
-_LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 log = logging.getLogger("storagebus.worker")
 
@@ -101,7 +101,7 @@ def serve(
             driver could not be made.
         InvalidParameterError: an argument makes no sense.
     """
-    _log_to_both_outputs()
+    configure(chat=sys.stdout)
     try:
         told = childhood.surroundings()
         # An explicit argument counts more than the environment.
@@ -187,20 +187,6 @@ def _make(factory: Callable[..., StorageDriver]) -> StorageDriver:
         _leave(Exit.CONFIGURATION, str(error))
     except StorageError as error:
         _leave(1, str(error))
-
-
-def _log_to_both_outputs() -> None:
-    """Warnings to stderr, all else to stdout: the parent tells them apart by that.
-
-    Without effect where the program has set up logging itself.
-    """
-    chat = logging.StreamHandler(sys.stdout)
-    chat.addFilter(lambda record: record.levelno < logging.WARNING)
-    warnings = logging.StreamHandler(sys.stderr)
-    warnings.setLevel(logging.WARNING)
-    logging.basicConfig(
-        level=logging.INFO, format=_LOG_FORMAT, handlers=[chat, warnings]
-    )
 
 
 class _signals:

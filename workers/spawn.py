@@ -18,6 +18,7 @@ from typing import Any
 from . import descriptors
 from .children import Ending, ProcessSpec, Readiness
 from .lifeline import LIFELINE_VARIABLE, LINE_BYTES_MAX, READY_VARIABLE
+from .logs import LOG_VARIABLE, WITH_LEVELS, split_level
 from .output import LineCutter, OutputLog
 from .process import Process
 from .spawned import COOKIE
@@ -95,7 +96,7 @@ class Child:
     def reap(self) -> Ending:
         """Take the end of a process that is over, with its last lines; closes all."""
         ending = self.process.reap()
-        tails = [tuple(cutter.tail) for cutter in self._read_rest()]
+        tails = [_texts(cutter) for cutter in self._read_rest()]
         self.close()
         # stderr comes second; stdout speaks where stderr is silent.
         tail = next((tail for tail in reversed(tails) if tail), ())
@@ -121,7 +122,11 @@ class Child:
         lifeline, self._lifeline = descriptors.open_pipe()
         theirs.append(lifeline)
         _send_line(self._lifeline, spec.secrets)
-        given = {LIFELINE_VARIABLE: str(lifeline), COOKIE: self.cookie}
+        given = {
+            LIFELINE_VARIABLE: str(lifeline),
+            COOKIE: self.cookie,
+            LOG_VARIABLE: WITH_LEVELS,
+        }
         for level in (logging.INFO, logging.WARNING):
             reading, writing = descriptors.open_pipe()
             os.set_blocking(reading, False)
@@ -162,6 +167,11 @@ def child_environment(
         else:
             env[name] = wanted
     return env
+
+
+def _texts(cutter: LineCutter) -> tuple[str, ...]:
+    """The last lines of an output, without their levels."""
+    return tuple(split_level(line, 0)[1] for line in cutter.tail)
 
 
 def _strings(value: object) -> Iterator[str]:
