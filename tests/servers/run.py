@@ -8,11 +8,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from servers.azurite import Azurite  # noqa: E402
 from servers.radosgw import RadosGW
 from servers.seaweedfs import SeaweedFS
 from servers.swift import Swift
 
-KINDS = {kind.name: kind for kind in (SeaweedFS, RadosGW, Swift)}
+KINDS = {kind.name: kind for kind in (Azurite, SeaweedFS, RadosGW, Swift)}
 
 
 def main() -> None:
