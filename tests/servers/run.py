@@ -8,7 +8,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from servers.azurite import Azurite  # noqa: E402
+from servers.azurite import Azurite
 from servers.radosgw import RadosGW
 from servers.seaweedfs import SeaweedFS
 from servers.swift import Swift
