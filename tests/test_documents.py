@@ -2,7 +2,9 @@
 
 The `sh` and `python` blocks of a document make one session: a bash that stops at the
 first failure, in an empty folder, with this installation's commands on its path.
-Blocks of another kind (`toml`, `text`, `sh setup` ...) are shown, not run.
+A block with a title (`toml title=pyproject.toml`) is saved under it instead. Blocks of
+another kind (`toml`, `text`, `sh setup` ...) are shown, not run. What a document
+installs goes into a folder of its own.
 """
 
 from __future__ import annotations
@@ -31,7 +33,10 @@ def session(document: Path) -> str:
     """The runnable blocks of a document as one script."""
     lines = ["set -euo pipefail", "trap 'kill $(jobs -p) 2>/dev/null || true' EXIT"]
     for kind, text in BLOCK.findall((ROOT / document).read_text()):
-        if kind == "sh":
+        _, is_titled, title = kind.partition(" title=")
+        if is_titled:
+            lines.append(f"cat > {shlex.quote(title)} <<'TITLED'\n{text}TITLED")
+        elif kind == "sh":
             lines.append(text)
         elif kind == "python":
             lines.append(f"{shlex.quote(sys.executable)} - <<'PYTHON'\n{text}PYTHON")
@@ -49,10 +54,16 @@ def test_links_lead_somewhere(document: Path) -> None:
     "document", [name for name in DOCUMENTS if session(name)], ids=str
 )
 def test_snippets_run(document: Path, tmp_path: Path) -> None:
-    bin_folder = Path(sys.executable).parent
+    commands = Path(sys.executable).parent
+    installed = tmp_path / "installed"
     environment = {
         **os.environ,
-        "PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}",
+        "PATH": os.pathsep.join(
+            [str(installed / "bin"), str(commands), os.environ["PATH"]]
+        ),
+        "PIP_TARGET": str(installed),
+        "PIP_NO_DEPS": "1",
+        "PYTHONPATH": str(installed),
         # supervisord calls what Python has deprecated, and would break.
         "PYTHONWARNINGS": "error,ignore::DeprecationWarning:supervisor.http",
     }
