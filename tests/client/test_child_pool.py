@@ -170,11 +170,11 @@ def test_a_replacement_that_does_not_start_leaves_the_old_ones(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setattr(watch, "SETTLE_S", 0.3)
+    caplog.set_level("INFO")
     with create("acme", store, pool={"workers": 2}) as driver:
         driver.put_content("/a", b"1")
-        before: set[int] = set()
-        while len(before) < 2:  # both are ready
-            before.add(driver.stat("/pid").size)
+        assert wait_until(lambda: caplog.text.count("is ready") == 2, 10)
+        before = pids(driver)
         programs.add("acme", "raise SystemExit('not today')")
         assert wait_until(lambda: "the old processes go on" in caplog.text, 10)
         assert "exited with code 1" in caplog.text
