@@ -67,6 +67,9 @@ def status(
                 for worker in workers[:workers_max]
             ],
             "workers_total": len(workers),
+            "calls": sum(worker.calls for worker in workers),
+            "streams": sum(worker.open for worker in workers),
+            "slots": sum(worker.slots for worker in workers),
             "waiting": len(backlog) if backlog is not None else 0,
         }
     return {

@@ -177,18 +177,36 @@ class _Check:
         if self._hosts is None or name in self._hosts:
             resolved, lost = self._resolve(parameters, references, path)
             if isinstance(driver, str):
-                self._driver(name, driver, values.get("workers", 1), resolved, lost)
+                self._workers(name, driver, values)
+                self._driver(name, driver, resolved, lost)
         else:
             resolved = {k: v for k, v in parameters.items() if k not in references}
         if not isinstance(driver, str):
             return None
         return Service(name, parameters=resolved, references=references, **values)
 
+    def _workers(self, name: str, driver: str, values: Mapping[str, Any]) -> None:
+        path: KeyPath = ("services", name)
+        known = self._look_up(driver)
+        if isinstance(known, DriverFacts) and known.shared is False:
+            for key in ("workers", "workers_max"):
+                if values.get(key, 1) > 1:
+                    self._problem(
+                        (*path, key),
+                        f"driver {driver!r} keeps its objects in one process; must be "
+                        "1",
+                    )
+        least, most = values.get("workers", 1), values.get("workers_max", 0)
+        if 0 < most < least:
+            self._problem(
+                (*path, "workers_max"),
+                f"must be 0, or at least workers, which is {least}",
+            )
+
     def _driver(
         self,
         name: str,
         driver: str,
-        workers: int,
         parameters: Mapping[str, object],
         lost: Collection[str],
     ) -> None:
@@ -197,11 +215,6 @@ class _Check:
         if isinstance(known, InvalidStorageDriverError):
             self._problem((*path, "driver"), str(known))
             return
-        if known.shared is False and workers > 1:
-            self._problem(
-                (*path, "workers"),
-                f"driver {driver!r} keeps its objects in one process; must be 1",
-            )
         for parameter, message in known.check(parameters).items():
             if parameter in lost:
                 continue  # said already

@@ -62,6 +62,8 @@ class Service:
         name: what clients call it.
         driver: name of the storage driver.
         workers: processes.
+        workers_max: processes that there may be under load; 0 for no more than
+            `workers`. Only `storagebus up` makes use of it.
         slots: calls at once in each process.
         streams: open streams at once in each process.
         parameters: the driver's, with secrets in place. References of a service that
@@ -72,10 +74,16 @@ class Service:
     name: str
     driver: str
     workers: int = 1
+    workers_max: int = 0
     slots: int = 16
     streams: int = 1_024
     parameters: Mapping[str, object] = field(default_factory=dict, repr=False)
     references: Mapping[str, Reference] = field(default_factory=dict)
+
+    @property
+    def most(self) -> int:
+        """Processes that there may be."""
+        return self.workers_max or self.workers
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +168,13 @@ SERVICE_KEYS = (
         help="name of the driver",
     ),
     Parameter("workers", whole(1, WORKERS_MAX), 1, public=True, help="processes"),
+    Parameter(
+        "workers_max",
+        whole(0, WORKERS_MAX),
+        0,
+        public=True,
+        help="processes under load, with `storagebus up`",
+    ),
     Parameter(
         "slots", whole(1, SLOTS_MAX), 16, public=True, help="calls at once in each"
     ),

@@ -42,6 +42,7 @@ def _service_fields(service: Service) -> dict[str, Any]:
     return {
         "driver": service.driver,
         "workers": service.workers,
+        "workers_max": service.workers_max,
         "slots": service.slots,
         "streams": service.streams,
         "parameters": shown(service.parameters, service.references, public),

@@ -9,6 +9,7 @@ import socket
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
@@ -220,6 +221,7 @@ def _run(
     from ..workers.manager import Manager
     from .attendance import Attendance
     from .compose import broker_spec, worker_spec
+    from .keeper import Keeper
 
     workers = [
         worker_spec(configuration, service, os.environ, grace_s=GRACE_S)
@@ -228,6 +230,7 @@ def _run(
     target = Target(configuration.broker.clients, SERVICE, ASK_S)
     with closing(open_client(target)) as client:
         attendance = Attendance(client, configuration)
+        keeper = Keeper(client, configuration, workers)
         manager = Manager(
             [broker_spec(configuration, os.environ, grace_s=GRACE_S)],
             attendance.on_change,
@@ -244,6 +247,7 @@ def _run(
             announced = False
             while not stopping.event.wait(LOOK_S if attendance.waits else WAIT_S):
                 attendance.look(manager)
+                keeper.look(manager, time.monotonic())
                 if attendance.complete and not announced:
                     announced = True
                     _announce(configuration, as_json=as_json)

@@ -45,6 +45,9 @@ def test_status() -> None:
     assert status["services"]["spare"] == {
         "workers": [],
         "workers_total": 0,
+        "calls": 0,
+        "streams": 0,
+        "slots": 0,
         "waiting": 1,
     }
 

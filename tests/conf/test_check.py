@@ -222,6 +222,25 @@ def test_a_driver_that_cannot_be_shared_has_one_process() -> None:
     assert load(text.replace("2", "1")).services["m"].workers == 1
 
 
+def test_nor_may_it_grow() -> None:
+    text = '[services.m]\ndriver = "inmemory"\nworkers_max = 2\n'
+    (problem,) = problems(text)
+    assert (problem.line, problem.key) == (3, "services.m.workers_max")
+    assert load(text.replace("2", "1")).services["m"].most == 1
+
+
+def test_the_most_workers_are_at_least_as_many_as_the_least() -> None:
+    text = (
+        '[services.m]\ndriver = "filesystem"\nworkers = 3\nworkers_max = 2\n'
+        'parameters = { rootdirectory = "/data" }\n'
+    )
+    (problem,) = problems(text)
+    assert (problem.line, problem.key) == (4, "services.m.workers_max")
+    assert "at least workers, which is 3" in problem.message
+    assert load(text.replace("= 2", "= 5")).services["m"].most == 5
+    assert load(text.replace("= 2", "= 0")).services["m"].most == 3
+
+
 def test_dates_are_not_for_parameters() -> None:
     text = '[services.a]\ndriver = "filesystem"\nparameters.rootdirectory = 2026-01-01'
     found = problems(text)
