@@ -18,7 +18,7 @@ from .core import BrokerCore
 from .doors import DoorSocket
 from .filelimit import raise_file_limit
 from .messages import Farewell, Reason, pack
-from .notices import Joined, Left, Notice
+from .notices import Joined, Left, Notice, NoticeRate
 from .sessions import Door
 from .settings import BrokerSettings
 from .wakeup import Wakeup
@@ -53,6 +53,7 @@ class Broker:
         self._wakeup = Wakeup()
         self._stopping = False
         self._doors: dict[Door, DoorSocket] = {}
+        self._rate = NoticeRate()
         try:
             # Workers first: whoever reaches a broker finds it able to serve.
             self._doors[Door.WORKERS] = DoorSocket(
@@ -129,13 +130,17 @@ class Broker:
         if now >= self.core.next_deadline():
             self.core.tick(now)
         self._flush(now)
-        self._tell()
+        self._tell(now)
 
-    def _tell(self) -> None:
-        """Log what the core has to tell."""
+    def _tell(self, now: float) -> None:
+        """Log what the core has to tell, but not without end."""
+        silenced = self._rate.passed(now)
+        if silenced:
+            log.warning("%d more peers came, went or were turned away", silenced)
         while self.core.notices:
-            level, text = _words(self.core.notices.popleft())
-            log.log(level, text)
+            notice = self.core.notices.popleft()
+            if self._rate.may_tell(now):
+                log.log(*_words(notice))
 
     def _flush(self, now: float) -> None:
         outbox = self.core.outbox

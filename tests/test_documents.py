@@ -26,6 +26,7 @@ DOCUMENTS = sorted(
 )
 BLOCK = re.compile(r"^```(.*?)\n(.*?)^```$", re.S | re.M)
 LINK = re.compile(r"\[[^\]]*\]\(([^)#:]+)(#[^)]*)?\)")
+NAMED = re.compile(r"`((?:broker|client|conf|drivers|tests|workers)/[\w./-]+)`")
 SESSION_S_MAX = 100
 
 
@@ -82,6 +83,13 @@ def test_snippets_run(document: Path, tmp_path: Path) -> None:
         timeout=SESSION_S_MAX,
     )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=str)
+def test_files_that_are_named_exist(document: Path) -> None:
+    text = (ROOT / document).read_text()
+    for name in NAMED.findall(text):
+        assert (ROOT / name).exists(), name
 
 
 def test_make_targets_of_the_documents_exist() -> None:

@@ -8,7 +8,14 @@ from scene import EPOCH, Scene, hello_of
 
 from storagebus.broker.core import BrokerCore
 from storagebus.broker.messages import Hello, Reason, pack
-from storagebus.broker.notices import NOTICES_MAX, Joined, Left, TurnedAway
+from storagebus.broker.notices import (
+    NOTICES_A_SECOND_MAX,
+    NOTICES_MAX,
+    Joined,
+    Left,
+    NoticeRate,
+    TurnedAway,
+)
 from storagebus.broker.sessions import Door, Peer
 from storagebus.broker.settings import BrokerSettings
 from storagebus.broker.wire import Message, Type
@@ -57,3 +64,15 @@ def test_an_owner_admits_its_own_workers_only() -> None:
     assert answer("w1", "secret").type is Type.WELCOME
     # Whoever guesses does not end the session of the one who knows.
     assert answer("w1", "guess").code == Reason.REFUSED
+
+
+def test_a_flood_of_notices_takes_a_bounded_number_of_lines() -> None:
+    rate = NoticeRate()
+    told = [rate.may_tell(5.0 + number / 1000) for number in range(100)]
+    assert told == [True] * NOTICES_A_SECOND_MAX + [False] * (
+        100 - NOTICES_A_SECOND_MAX
+    )
+    assert rate.passed(5.5) == 0
+    assert rate.passed(6.1) == 100 - NOTICES_A_SECOND_MAX
+    assert rate.passed(6.2) == 0, "said once"
+    assert rate.may_tell(6.2)
