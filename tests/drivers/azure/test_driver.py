@@ -47,9 +47,9 @@ def test_a_connection_string_alone_is_used(
 def test_names_are_those_of_the_registrys_driver(
     make: Make, client: ContainerClient
 ) -> None:
-    make(rootdirectory="/a/root/").put_content("/docker/x", b"1")
-    assert keys(client, "a/root") == ["a/root/docker/x"]
-    make(rootdirectory="/a/root/").delete("/docker")
+    make(rootdirectory="/a/base/").put_content("/docker/x", b"1")
+    assert keys(client, "a/base") == ["a/base/docker/x"]
+    make(rootdirectory="/a/base/").delete("/docker")
 
 
 def test_redirects_read_and_expire(make: Make) -> None:
