@@ -60,8 +60,8 @@ test-stores: dev  ## the cloud drivers, against real servers that it installs
 test-long: dev  ## upstream's sizes (5 GiB streams) and long chaos: about an hour
 	$(BIN)/python -m pytest -q -m long --timeout 3600
 
-bench: dev  ## the figures of the README, as ratios measured in one run
-	$(BIN)/python tests/benchmarks/run.py
+bench: dev  ## the figures of the README, in one run (ARGS=--help for more)
+	$(BIN)/python tests/benchmarks/run.py $(ARGS)
 
 clean:  ## remove what was made
 	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -1,6 +1,6 @@
 """The peer to compare with: a direct gRPC server over the same driver, no broker.
 
-    python grpc_peer.py ROOT ADDRESS     prints "ready" when it listens
+    python grpc_peer.py ROOT ADDRESS...     prints "ready" when it listens
 
 Requests are a path as bytes; no protobuf is involved, which favours gRPC.
 """
@@ -8,7 +8,7 @@ Requests are a path as bytes; no protobuf is involved, which favours gRPC.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -27,7 +27,11 @@ OPTIONS = [
 
 
 class Channel:
-    """A client of the server."""
+    """A client of the server.
+
+    Args:
+        address: one of the server's.
+    """
 
     def __init__(self, address: str) -> None:
         self._channel = grpc.insecure_channel(address, options=OPTIONS)
@@ -56,7 +60,22 @@ class Channel:
         self._channel.close()
 
 
-def serve(root: str, address: str) -> None:
+class AsyncChannel:
+    """A client of the server, for asyncio."""
+
+    def __init__(self, address: str) -> None:
+        self._channel = grpc.aio.insecure_channel(address, options=OPTIONS)
+        self._get = self._channel.unary_unary(f"/{SERVICE}/get")
+
+    async def get_content(self, path: str) -> bytes:
+        return bytes(await self._get(path.encode()))
+
+    async def close(self) -> None:
+        await self._channel.close()
+
+
+def serve(root: str, addresses: Sequence[str]) -> None:
+    """Serve a folder until the end of the process."""
     driver = create("filesystem", {"rootdirectory": root})
 
     def stat(request: bytes, context: Any) -> bytes:
@@ -90,11 +109,12 @@ def serve(root: str, address: str) -> None:
     server.add_generic_rpc_handlers(
         (grpc.method_handlers_generic_handler(SERVICE, handlers),)
     )
-    server.add_insecure_port(address)
+    for address in addresses:
+        server.add_insecure_port(address)
     server.start()
     print("ready", flush=True)
     server.wait_for_termination()
 
 
 if __name__ == "__main__":
-    serve(sys.argv[1], sys.argv[2])
+    serve(sys.argv[1], sys.argv[2:])

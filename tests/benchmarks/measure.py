@@ -1,4 +1,5 @@
-"""Measuring: medians of several rounds, order alternated, memory of whole processes."""
+"""Measuring: medians of several rounds, order alternated; memory and processor time of
+whole processes."""
 
 from __future__ import annotations
 
@@ -44,23 +45,29 @@ def median_of_calls(call: Callable[[], object], count: int) -> float:
     return statistics.median(seconds(call) for _ in range(count))
 
 
-def threads_rate(call: Callable[[], object], threads: int, for_s: float) -> float:
-    """Calls a second that `threads` threads make together."""
-    done = [0] * threads
+def percentile(samples: list[float], part: float) -> float:
+    """The value below which so large a part of the samples lies."""
+    ordered = sorted(samples)
+    return ordered[min(len(ordered) - 1, int(part * len(ordered)))]
+
+
+def at_once(work: Callable[[int], object], threads: int) -> float:
+    """Seconds until `threads` threads have done their work; they begin together.
+
+    Args:
+        work: called in each thread with the thread's number.
+    """
     go = threading.Barrier(threads + 1)
     failures: list[BaseException] = []
 
-    def work(number: int) -> None:
+    def run(number: int) -> None:
         go.wait()
-        end = time.perf_counter() + for_s
         try:
-            while time.perf_counter() < end:
-                call()
-                done[number] += 1
+            work(number)
         except BaseException as error:
             failures.append(error)
 
-    workers = [threading.Thread(target=work, args=(n,)) for n in range(threads)]
+    workers = [threading.Thread(target=run, args=(n,)) for n in range(threads)]
     for worker in workers:
         worker.start()
     go.wait()
@@ -69,7 +76,27 @@ def threads_rate(call: Callable[[], object], threads: int, for_s: float) -> floa
         worker.join()
     if failures:
         raise failures[0]
-    return sum(done) / (time.perf_counter() - start)
+    return time.perf_counter() - start
+
+
+def threads_rate(call: Callable[[], object], threads: int, for_s: float) -> float:
+    """Calls a second that `threads` threads make together."""
+    done = [0] * threads
+
+    def work(number: int) -> None:
+        end = time.perf_counter() + for_s
+        while time.perf_counter() < end:
+            call()
+            done[number] += 1
+
+    took = at_once(work, threads)
+    return sum(done) / took
+
+
+def cpu_seconds(pids: Iterable[int]) -> float:
+    """Processor time that some processes have used, all their threads together."""
+    # The clock of a process, as clock_getcpuclockid(3) makes it of the process's id.
+    return sum(time.clock_gettime((~pid << 3) | 2) for pid in pids)
 
 
 def pss_bytes(pids: Iterable[int]) -> int:
