@@ -12,6 +12,7 @@ from dataclasses import replace
 from ..broker.settings import BrokerSettings
 from ..workers.children import HOPELESS_CODES, ProcessSpec, Readiness
 from ..workers.executable import executable_spec
+from ..workers.spawned import FAULTS
 from . import exits
 from .drivers import facts
 from .environment import SERVICES_PREFIX
@@ -98,6 +99,7 @@ def worker_spec(
     environ: Mapping[str, str],
     *,
     grace_s: float,
+    faults: str | None = None,
 ) -> ProcessSpec:
     """The workers of a service as child processes.
 
@@ -109,6 +111,7 @@ def worker_spec(
         service: one of its services.
         environ: this process's environment, most of which the workers inherit.
         grace_s: seconds that a worker may drain.
+        faults: JSON of a plan by which the workers fail on purpose.
     """
     known = facts(service.driver)
     spec = executable_spec(
@@ -126,6 +129,8 @@ def worker_spec(
         grace_s=grace_s,
     )
     env = _hidden(configuration, environ) | dict(spec.env)
+    if faults is not None:
+        env[FAULTS] = faults
     if known.executable is not None:
         return replace(spec, env=env)
     parameters = spec.argv[1]

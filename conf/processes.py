@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..drivers.errors import InvalidParameterError
+from .faults import faults_option
 from .load import load
 from .logs import log_option
 from .parameters import parameters_option
@@ -121,6 +122,7 @@ def broker(
     envvar="STORAGEBUS_WORKER_STREAMS",
     help="Open streams at once.  [default: 256]",
 )
+@faults_option
 @log_option("info")
 @ends_on_term()
 def worker(
@@ -131,6 +133,7 @@ def worker(
     parameters: dict[str, Any] | None,
     slots: str | None,
     streams: str | None,
+    faults: str | None,
 ) -> None:
     """Run one worker process of a service until TERM, which lets it finish its work.
 
@@ -141,8 +144,11 @@ def worker(
       storagebus worker default --config storagebus.toml
       storagebus worker scratch --endpoint tcp://127.0.0.1:7401 --driver inmemory
     """
+    from ..workers.spawned import FAULTS
     from .hosting import host, with_secrets
 
+    if faults is not None:
+        os.environ[FAULTS] = faults  # read where the worker is, perhaps after an exec
     if parameters is not None:
         parameters = with_secrets(parameters)
     options: Options = {

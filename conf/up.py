@@ -21,6 +21,7 @@ import click
 
 from ..drivers.errors import InvalidParameterError
 from .bus import ASK_S
+from .faults import faults_option
 from .load import load
 from .logs import log_option
 from .options import Target, json_option, open_client
@@ -64,6 +65,7 @@ WAIT_S = 0.5
 )
 @click.option("--driver", metavar="NAME", help="Serve this driver instead of a folder.")
 @parameters_option
+@faults_option
 @json_option
 @log_option("warning")
 def up(
@@ -73,6 +75,7 @@ def up(
     workers: str | None,
     driver: str | None,
     parameters: dict[str, Any] | None,
+    faults: str | None,
     as_json: bool,
 ) -> None:
     """Run a broker and its workers until TERM or INT.
@@ -93,7 +96,7 @@ def up(
         raise InvalidParameterError("no service is configured; add [services.NAME]")
     systemd = Systemd()
     with _with_doors(configuration) as complete, _signals() as stopping:
-        _run(complete, stopping, systemd, as_json=as_json)
+        _run(complete, stopping, systemd, faults, as_json=as_json)
 
 
 def _options(
@@ -210,6 +213,7 @@ def _run(
     configuration: Configuration,
     stopping: _Stopping,
     systemd: Systemd,
+    faults: str | None,
     *,
     as_json: bool,
 ) -> None:
@@ -224,7 +228,7 @@ def _run(
     from .keeper import Keeper
 
     workers = [
-        worker_spec(configuration, service, os.environ, grace_s=GRACE_S)
+        worker_spec(configuration, service, os.environ, grace_s=GRACE_S, faults=faults)
         for service in configuration.services.values()
     ]
     target = Target(configuration.broker.clients, SERVICE, ASK_S)

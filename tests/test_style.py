@@ -21,7 +21,7 @@ PURE = {
     "client": "core requests retry streams",
     "drivers": "contract errors parameters paths walking",
     "workers": (
-        "actions calls core downloads drain kinds links members pool "
+        "actions calls core downloads drain faults kinds links members pool "
         "restart schedule streams uploads"
     ),
 }

@@ -16,9 +16,11 @@ import zmq
 from ..broker.dealer import Dealer, Link
 from ..broker.messages import Hello
 from ..broker.wakeup import Wakeup
+from ..broker.wire import Message
 from ..drivers.contract import StorageDriver
 from .actions import Note, Send, Start, Stop
 from .core import WorkerCore
+from .jobs import Outcome
 from .schedule import Task
 from .threads import Threads
 
@@ -50,7 +52,7 @@ class WorkerLoop:
         self.core = WorkerCore(hello, len(endpoints))
         self._driver = driver
         self._wakeup = Wakeup()
-        self._threads = Threads(driver, self._wakeup)
+        self._threads = Threads(driver, self._wakeup, self.run_task)
         self._inline: deque[Task] | None = (
             deque() if driver.capabilities.nonblocking else None
         )
@@ -59,10 +61,7 @@ class WorkerLoop:
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._poller = zmq.Poller()
         self._poller.register(self._wakeup.fileno(), zmq.POLLIN)
-        self._dealers = [Dealer(self._context, endpoint) for endpoint in endpoints]
-        for dealer in self._dealers:
-            for socket in dealer.pollables:
-                self._poller.register(socket, zmq.POLLIN)
+        self._dealers = [self._connect(endpoint) for endpoint in endpoints]
 
     def drain(self, grace_s: float) -> None:
         """Finish what is here, then stop. Safe from any thread and signal handler."""
@@ -73,6 +72,20 @@ class WorkerLoop:
         """Stop at once. Safe from any thread and signal handler."""
         self._commands.append(lambda now: self.core.halt(why, code))
         self._wakeup.set()
+
+    def tear(self) -> None:
+        """Break every connection without a word, and connect anew. Safe from any
+        thread."""
+        self._commands.append(self._reconnect)
+        self._wakeup.set()
+
+    def run_task(self, task: Task, driver: StorageDriver) -> Outcome:
+        """Do a task's job, in the calling thread."""
+        return task.run(driver)
+
+    def deliver(self, link: int, message: Message) -> bool:
+        """Send a message by a link; False when it could not be taken."""
+        return self._dealers[link].send(message)
 
     def run(self) -> Stop:
         """Serve until told to stop; says why it ended.
@@ -95,6 +108,21 @@ class WorkerLoop:
             dealer.close()
         self._dealers.clear()
         self._context.destroy(linger=0)
+
+    def _connect(self, endpoint: str) -> Dealer:
+        dealer = Dealer(self._context, endpoint)
+        for socket in dealer.pollables:
+            self._poller.register(socket, zmq.POLLIN)
+        return dealer
+
+    def _reconnect(self, now: float) -> None:
+        for number, dealer in enumerate(self._dealers):
+            for socket in dealer.pollables:
+                self._poller.unregister(socket)
+            dealer.close()
+            self._dealers[number] = self._connect(dealer.endpoint)
+            self.core.disconnected(number, now)
+            self._flush(now)
 
     def _turn(self) -> None:
         """Sleep until something happens, and deal with a bounded part of it."""
@@ -147,7 +175,7 @@ class WorkerLoop:
             return
         for _ in range(min(len(self._inline), BATCH_JOBS)):
             task = self._inline.popleft()
-            outcome = task.run(self._driver)
+            outcome = self.run_task(task, self._driver)
             now = time.monotonic()
             self.core.finished(task, outcome, now)
             self._flush(now)
@@ -158,7 +186,7 @@ class WorkerLoop:
         while outbox:
             action = outbox.popleft()
             if isinstance(action, Send):
-                if not self._dealers[action.link].send(action.message):
+                if not self.deliver(action.link, action.message):
                     self.core.undelivered(action.link, now)
             elif isinstance(action, Start):
                 if self._inline is None:

@@ -125,7 +125,7 @@ def serve(
         instance = instance_of(driver.name, childhood.given or {})
     hello = greeting(checked, told, instance)
     raise_file_limit()
-    loop = WorkerLoop(checked, hello, told.endpoints)
+    loop = _loop(checked, hello, told)
     ended = threading.Event()
     if told.fd is not None:
         watch(told.fd, lambda: _orphaned(loop, ended))
@@ -176,6 +176,14 @@ def greeting(driver: StorageDriver, told: Surroundings, instance: str) -> Hello:
         streams=streams,
         cookie=told.cookie,
     )
+
+
+def _loop(driver: StorageDriver, hello: Hello, told: Surroundings) -> WorkerLoop:
+    if told.faults is None:
+        return WorkerLoop(driver, hello, told.endpoints)
+    from .faulty import FaultyLoop
+
+    return FaultyLoop(driver, hello, told.endpoints, told.faults)
 
 
 def _make(factory: Callable[..., StorageDriver]) -> StorageDriver:

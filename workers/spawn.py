@@ -21,7 +21,7 @@ from .lifeline import LIFELINE_VARIABLE, LINE_BYTES_MAX, READY_VARIABLE
 from .logs import LOG_VARIABLE, WITH_LEVELS, split_level
 from .output import LineCutter, OutputLog
 from .process import Process
-from .spawned import COOKIE
+from .spawned import COOKIE, FAULTS
 
 SPAWN_PREFIX = "STORAGEBUS_WORKER_"
 SECRET_CHARACTERS_MIN = 6
@@ -149,15 +149,16 @@ def child_environment(
 ) -> dict[str, str]:
     """The environment of a child, but for what differs from child to child.
 
-    Left out of the inherited variables are those of the parent's own spawning, and
-    those that hold one of the child's secrets (as when a registry was given its
+    Left out of the inherited variables are those of the parent's own spawning (not the
+    plan of faults, which a test gives to whatever worker there is below), and those
+    that hold one of the child's secrets (as when a registry was given its
     storage key in a variable).
     """
     secrets = set(_strings(spec.secrets))
     env = {
         name: value
         for name, value in inherited.items()
-        if not name.startswith(SPAWN_PREFIX)
+        if (not name.startswith(SPAWN_PREFIX) or name == FAULTS)
         and name != READY_VARIABLE
         and (value not in secrets or name in _KEPT_VARIABLES)
     }

@@ -12,6 +12,7 @@ from typing import Any
 from ..broker.addresses import check_addresses
 from ..drivers.errors import InvalidParameterError
 from .exits import Exit
+from .faults import FaultPlan, parse_plan
 from .lifeline import descriptor, read_line
 
 ENDPOINT = "STORAGEBUS_WORKER_ENDPOINT"
@@ -21,6 +22,7 @@ SLOTS = "STORAGEBUS_WORKER_SLOTS"
 STREAMS = "STORAGEBUS_WORKER_STREAMS"
 GRACE_S = "STORAGEBUS_WORKER_GRACE_S"
 NAME = "STORAGEBUS_WORKER_NAME"
+FAULTS = "STORAGEBUS_WORKER_FAULTS"
 
 SLOTS_DEFAULT = 16
 STREAMS_DEFAULT = 1_024
@@ -56,6 +58,7 @@ class Surroundings:
         streams: open streams at once.
         grace_s: seconds that a drain may take.
         fd: the lifeline.
+        faults: how to fail on purpose, for tests.
     """
 
     endpoints: tuple[str, ...] = ()
@@ -66,6 +69,7 @@ class Surroundings:
     streams: int = STREAMS_DEFAULT
     grace_s: float = GRACE_S_DEFAULT
     fd: int | None = None
+    faults: FaultPlan | None = None
 
 
 def surroundings(environ: Mapping[str, str]) -> Surroundings:
@@ -82,6 +86,11 @@ def surroundings(environ: Mapping[str, str]) -> Surroundings:
         raise Unfit(Exit.USAGE, f"{ENDPOINT}: {error.detail}") from None
     except ValueError as error:
         raise Unfit(Exit.USAGE, str(error)) from None
+    plan = environ.get(FAULTS, "")
+    try:
+        faults = parse_plan(plan) if plan else None
+    except InvalidParameterError as error:
+        raise Unfit(Exit.USAGE, f"{FAULTS}: {error.detail}") from None
     return Surroundings(
         endpoints=endpoints,
         service=environ.get(SERVICE, ""),
@@ -91,6 +100,7 @@ def surroundings(environ: Mapping[str, str]) -> Surroundings:
         streams=int(_number(environ, STREAMS, STREAMS_DEFAULT, 1)),
         grace_s=_number(environ, GRACE_S, GRACE_S_DEFAULT, 0),
         fd=fd,
+        faults=faults,
     )
 
 
@@ -202,7 +212,8 @@ class Childhood:
         """
         if self._surroundings is None:
             self._surroundings = surroundings(os.environ)
-            os.environ.pop(COOKIE, None)
+            for variable in (COOKIE, FAULTS):
+                os.environ.pop(variable, None)
         return self._surroundings
 
 

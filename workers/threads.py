@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Callable
 from queue import SimpleQueue
 
 from ..broker.wakeup import Wakeup
@@ -24,16 +25,23 @@ class Threads:
     Args:
         driver: the driver, behind its checks.
         wakeup: set when there is an outcome.
+        run: does a task's job in the calling thread.
 
     Attributes:
         done: outcomes, for the loop to take; in place of an outcome, an exception
             that is meant to end the process.
     """
 
-    def __init__(self, driver: StorageDriver, wakeup: Wakeup) -> None:
+    def __init__(
+        self,
+        driver: StorageDriver,
+        wakeup: Wakeup,
+        run: Callable[[Task, StorageDriver], Outcome] = Task.run,
+    ) -> None:
         self.done: deque[tuple[Task, Outcome | BaseException]] = deque()
         self._driver = driver
         self._wakeup = wakeup
+        self._run = run
         self._tasks: SimpleQueue[Task | None] = SimpleQueue()
         self._threads = 0
         self._busy = 0
@@ -71,7 +79,7 @@ class Threads:
         while (task := self._tasks.get()) is not None:
             outcome: Outcome | BaseException
             try:
-                outcome = task.run(self._driver)
+                outcome = self._run(task, self._driver)
             except BaseException as error:
                 outcome = error
             self.done.append((task, outcome))

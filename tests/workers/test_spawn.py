@@ -174,6 +174,7 @@ def test_the_environment_is_the_parents_with_changes() -> None:
         "B_KEY": "deep-word",
         "C_KEY": "abc",
         "STORAGEBUS_WORKER_FD": "7",
+        "STORAGEBUS_WORKER_FAULTS": "{}",
         "STORAGEBUS_READY_FD": "8",
         "STORAGEBUS_DEBUG": "1",
     }
@@ -183,5 +184,6 @@ def test_the_environment_is_the_parents_with_changes() -> None:
         "CHANGED": "new",
         "C_KEY": "abc",
         "STORAGEBUS_DEBUG": "1",
+        "STORAGEBUS_WORKER_FAULTS": "{}",
         "ADDED": "1",
     }
