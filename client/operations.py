@@ -22,7 +22,7 @@ from ..drivers.contract import Capabilities, FileInfo, UploadState, UploadStatus
 from ..drivers.errors import InvalidParameterError, ProtocolError, StorageError
 from .handles import Transport
 from .requests import Request
-from .retry import SAFETY, Attempts, Safety
+from .retry import SAFETY, Attempts, RetryBudget, Safety
 
 DEADLINE_S_MAX = 7 * 24 * 3600.0
 
@@ -53,6 +53,7 @@ class Operations:
 
     Attributes:
         downloads: ids of the open downloads, which share what may arrive ahead.
+        budget: what all retries together may cost.
     """
 
     def __init__(self, transport: Transport, service: str, deadline: float) -> None:
@@ -60,6 +61,7 @@ class Operations:
         self.service = _check_service(service)
         self.deadline = check_deadline(deadline)
         self.downloads: set[int] = set()
+        self.budget = RetryBudget()
         self._description: Description | None = None
 
     @property
@@ -144,16 +146,20 @@ class Operations:
             )
             handle = self.transport.begin(request, brief=True)
             try:
-                return (await handle.finish()).result
+                result = (await handle.finish()).result
             except StorageError as error:
                 failure = error
+            else:
+                self.budget.succeeded()
+                return result
             finally:
                 handle.release()
             await self.pause(attempts, failure)
 
     def attempts(self, safety: Safety) -> Attempts:
         """The attempts of an operation that starts now."""
-        return Attempts(safety, self.transport.now() + self.deadline)
+        ends = self.transport.now() + self.deadline
+        return Attempts(safety, ends, self.budget)
 
     def left(self, attempts: Attempts) -> float:
         """Seconds that the next attempt may take."""

@@ -12,11 +12,14 @@ failed attempt ran (`StorageError.executed`); whether it can help depends on the
 
 A put stores the same bytes again, and opening an upload changes nothing that can be
 seen, so both may be repeated.
+
+A service that fails at most calls is not helped by having each of them three times. So
+all calls of a client to a service draw on one `RetryBudget`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 from ..broker.messages import Operation
@@ -33,6 +36,12 @@ PAUSE_S_MIN = 0.02
 PAUSE_S_MAX = 2.0
 WORTHWHILE_S = 0.005
 """With less time than this left, another attempt is not worth its messages."""
+TOKENS_MAX = 1_000.0
+"""Tokens of a full budget; a failed attempt takes one."""
+TOKENS_MIN = 500.0
+"""With fewer tokens nothing is tried again."""
+TOKENS_BACK = 0.1
+"""Tokens that a success brings back: a service that fails gets a tenth more at most."""
 
 
 class Safety(Enum):
@@ -59,6 +68,40 @@ SAFETY: dict[Operation, Safety] = {
 }
 
 
+class RetryBudget:
+    """What the retries of all calls to one service may cost, as in gRPC's proposal A6.
+
+    Threads share it without a lock: a token that is lost in a race does no harm.
+
+    Attributes:
+        tokens: what is left.
+        denied: retries that there were no tokens for.
+    """
+
+    __slots__ = ("denied", "tokens")
+
+    def __init__(self) -> None:
+        self.tokens = TOKENS_MAX
+        self.denied = 0
+
+    @property
+    def is_full(self) -> bool:
+        """Whether a success has nothing to bring back."""
+        return self.tokens >= TOKENS_MAX
+
+    def succeeded(self) -> None:
+        """The service has done what it was asked."""
+        self.tokens = min(TOKENS_MAX, self.tokens + TOKENS_BACK)
+
+    def spend(self) -> bool:
+        """An attempt has failed that could be repeated; whether it may be."""
+        self.tokens = max(0.0, self.tokens - 1.0)
+        if self.tokens >= TOKENS_MIN:
+            return True
+        self.denied += 1
+        return False
+
+
 @dataclass(slots=True)
 class Attempts:
     """The attempts of one operation.
@@ -66,6 +109,7 @@ class Attempts:
     Args:
         safety: whether it may run twice.
         ends: when its deadline is, on the clock of `now`.
+        budget: of its service.
 
     Attributes:
         failures: attempts that have failed since the last progress.
@@ -73,6 +117,7 @@ class Attempts:
 
     safety: Safety
     ends: float
+    budget: RetryBudget = field(default_factory=RetryBudget)
     failures: int = 0
 
     def pause_s(self, error: StorageError, now: float, chance: float) -> float | None:
@@ -89,10 +134,16 @@ class Attempts:
         if self.safety is Safety.ONCE and error.executed is not Executed.NO:
             return None
         pause = self._backoff_s(error, chance)
-        return pause if now + pause + WORTHWHILE_S < self.ends else None
+        if now + pause + WORTHWHILE_S >= self.ends:
+            return None
+        # Who was told when to come back has waited his turn already.
+        paced = error.retry_after_s is not None and error.executed is Executed.NO
+        return pause if paced or self.budget.spend() else None
 
     def progressed(self, ends: float) -> None:
         """A stream has moved on: what failed before does not count any more."""
+        if not self.budget.is_full:
+            self.budget.succeeded()
         self.failures = 0
         self.ends = ends
 

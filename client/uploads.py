@@ -249,6 +249,7 @@ class Upload:
         self.generation = accepted.generation
         self._durable = accepted.durable
         self._error = None
+        self._operations.budget.succeeded()
         return accepted.size
 
     async def _flush(self) -> None:

@@ -9,7 +9,11 @@ from storagebus.client.retry import (
     ATTEMPTS_MAX,
     PAUSE_S_MAX,
     SAFETY,
+    TOKENS_BACK,
+    TOKENS_MAX,
+    TOKENS_MIN,
     Attempts,
+    RetryBudget,
     Safety,
     can_help,
 )
@@ -108,3 +112,45 @@ def test_no_attempt_after_the_deadline() -> None:
     assert Attempts(Safety.REPEATABLE, 6.0).pause_s(error, 0.0, 0.0) is None
     assert Attempts(Safety.REPEATABLE, 8.0).pause_s(error, 0.0, 0.0) is not None
     assert Attempts(Safety.REPEATABLE, 8.0).pause_s(error, 1.0, 0.0) is None
+
+
+def test_a_service_that_fails_at_everything_is_left_alone() -> None:
+    budget = RetryBudget()
+
+    def retries() -> int:
+        attempts = Attempts(Safety.REPEATABLE, HOUR, budget)
+        count = 0
+        while attempts.pause_s(UnavailableError(), 0.0, 0.5) is not None:
+            count += 1
+        return count
+
+    assert retries() == ATTEMPTS_MAX - 1
+    total = ATTEMPTS_MAX - 1
+    while more := retries():
+        total += more
+    assert total == int(TOKENS_MAX - TOKENS_MIN)
+    assert budget.denied == 2  # the call that began with some, and the one with none
+
+
+def test_successes_bring_retries_back() -> None:
+    budget = RetryBudget()
+    while budget.spend():
+        pass
+    needed = int(2 / TOKENS_BACK)
+    for _ in range(needed):
+        assert Attempts(Safety.REPEATABLE, HOUR, budget).budget is budget
+        budget.succeeded()
+    assert budget.spend()
+    for _ in range(int(TOKENS_MAX / TOKENS_BACK)):
+        budget.succeeded()
+    assert budget.tokens == TOKENS_MAX
+
+
+def test_who_was_told_when_to_come_back_needs_no_token() -> None:
+    budget = RetryBudget()
+    while budget.spend():
+        pass
+    told = BusyError(retry_after_s=0.2)
+    assert Attempts(Safety.REPEATABLE, HOUR, budget).pause_s(told, 0.0, 0.0) == 0.2
+    again = Attempts(Safety.REPEATABLE, HOUR, budget)
+    assert again.pause_s(UnavailableError(), 0.0, 0.0) is None
