@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from math import inf
 
 from ..drivers.errors import (
     AccessDeniedError,
@@ -86,6 +87,9 @@ class PeerSession:
         welcome: what the broker said, while OPEN.
         hello: replaceable while no session is open (a worker's numbers change).
         waiting: whether silence matters; the owner sets it while it has streams open.
+        probe_s: silence in seconds after which to ask, if that is less than a
+            heartbeat; set by an owner who could turn to another broker.
+        asked: when the first PING was sent that nothing has followed; else None.
     """
 
     def __init__(self, hello: Hello) -> None:
@@ -94,6 +98,8 @@ class PeerSession:
         self.epoch = 0
         self.welcome: Welcome | None = None
         self.waiting = hello.role == "worker"
+        self.probe_s = inf
+        self.asked: float | None = None
         self._heard = 0.0
         self._pinged = 0.0
         self._greet_at = 0.0
@@ -128,6 +134,7 @@ class PeerSession:
         if self.state is not State.OPEN or message.epoch != self.epoch:
             return [], []  # of another incarnation
         self._heard = now
+        self.asked = None
         if message.type is Type.PING:
             if self.hello.role == "client":
                 return [self.pong(message)], []
@@ -152,8 +159,11 @@ class PeerSession:
             self._leave(State.GREETING)
             lost = Lost(_gone(f"the broker was silent for {silent:.1f} s"))
             return self._greet(now), [lost]
-        if silent >= beat and now - self._pinged >= beat:
+        ask = min(beat, self.probe_s)
+        if silent >= ask and now - self._pinged >= ask:
             self._pinged = now
+            if self.asked is None:
+                self.asked = now
             return [Message(Type.PING, offset=1, epoch=self.epoch)], []
         return [], []
 
@@ -162,7 +172,7 @@ class PeerSession:
         if self.state is State.GREETING:
             return self._greet_at
         if self.state is State.OPEN and self.waiting and self.welcome is not None:
-            beat = self.welcome.heartbeat_ms / 1000
+            beat = min(self.welcome.heartbeat_ms / 1000, self.probe_s)
             return max(self._heard, self._pinged) + beat
         return None
 
@@ -172,6 +182,8 @@ class PeerSession:
             # The broker owes a client without streams nothing, so that earlier
             # silence says nothing about it.
             self._heard = max(self._heard, now)
+        if waiting != self.waiting:
+            self.asked = None
         self.waiting = waiting
 
     def goodbye(self, detail: str) -> list[Message]:
@@ -208,6 +220,7 @@ class PeerSession:
         self.state = state
         self.epoch = 0
         self.welcome = None
+        self.asked = None
 
     def _welcomed(
         self, message: Message, now: float

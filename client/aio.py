@@ -42,6 +42,7 @@ from ..drivers.errors import (
 )
 from ..drivers.paths import check_path
 from .aiostreams import AsyncReader, AsyncWalk, AsyncWriter
+from .brokers import in_order
 from .client import DEADLINE_S
 from .connection import Connection
 from .context import context
@@ -51,6 +52,7 @@ from .handles import Handle, notify
 from .labels import labelled
 from .operations import Description, Operations, fits_inline
 from .requests import Request
+from .transport import process_seed
 from .uploads import Upload, put_whole
 
 
@@ -85,7 +87,7 @@ class LoopTransport:
     It belongs to the loop on which its first operation runs.
 
     Args:
-        endpoints: checked addresses, the preferred one first.
+        endpoints: checked addresses; see `in_order` for which one is used.
     """
 
     def __init__(self, endpoints: Sequence[str]) -> None:
@@ -146,7 +148,8 @@ class LoopTransport:
 
     def _connect(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        connection = Connection(context(), self.endpoints, notify, time.monotonic)
+        endpoints = in_order(self.endpoints, process_seed())
+        connection = Connection(context(), endpoints, notify, time.monotonic)
         self._connection = connection
         self._sockets = connection.sockets
         for socket in self._sockets:

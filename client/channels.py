@@ -42,10 +42,17 @@ class Channel:
         self.endpoint = endpoint
         self.idle_since = 0.0
         self._pool = pool
-        self._connection = Connection(context(), (endpoint,), notify, time.monotonic)
+        self._connection = Connection(
+            context(), (endpoint,), notify, time.monotonic, impatient=pool.impatient
+        )
         self._poller = zmq.Poller()
         for socket in self._connection.sockets:
             self._poller.register(socket, zmq.POLLIN)
+
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether the broker has left it without an answer."""
+        return self._connection.core.brokers.current.suspect
 
     def greet(self) -> bool:
         """Have a session; False when the broker does not answer soon."""
@@ -89,9 +96,16 @@ class Channel:
 
 
 class ChannelPool:
-    """The channels of one client."""
+    """The channels of one client.
 
-    def __init__(self) -> None:
+    Args:
+        impatient: whether there are several brokers, so that a silent one is left soon.
+        on_doubt: told the address of a broker that gives no answer.
+    """
+
+    def __init__(self, impatient: bool, on_doubt: Callable[[str], None]) -> None:
+        self.impatient = impatient
+        self._on_doubt = on_doubt
         self._idle: deque[Channel] = deque()
         self._count = 0
         self._closed = False
@@ -119,11 +133,15 @@ class ChannelPool:
         if channel.greet():
             return channel
         self._drop(channel)
+        if self.impatient:
+            self._on_doubt(endpoint)
         return None
 
     def give_back(self, channel: Channel) -> None:
         """The operation is over."""
-        if self._closed:
+        if channel.is_doubtful:
+            self._on_doubt(channel.endpoint)
+        if self._closed or channel.is_doubtful:
             self._drop(channel)
             return
         now = channel.idle_since = time.monotonic()

@@ -26,7 +26,8 @@ class Client(Checked):
 
     Args:
         endpoint: the broker's address for clients, or several brokers' that serve the
-            same services: the first that answers is used while it does.
+            same services: one of this host if there is any, else one by chance, and
+            another as soon as that one does not answer.
         service: the name of the service.
         deadline: seconds that a call may take, retries included, and that a stream
             may go without progress.

@@ -41,6 +41,7 @@ class Connection:
         notify: told every event with the key of its operation.
         clock: the source of `now`.
         open_link: makes the way to one broker; a managed child's is no `Dealer`.
+        impatient: see `ClientCore`.
     """
 
     def __init__(
@@ -50,9 +51,11 @@ class Connection:
         notify: Callable[[Any, Event], None],
         clock: Callable[[], float],
         open_link: OpenLink = Dealer,
+        *,
+        impatient: bool = False,
     ) -> None:
         self.endpoints = tuple(endpoints)
-        self.core = ClientCore(self.endpoints, make_hello())
+        self.core = ClientCore(self.endpoints, make_hello(), impatient=impatient)
         self._clock = clock
         self._notify = notify
         self._dealers: list[Dealer | LocalBroker] = []
@@ -91,6 +94,9 @@ class Connection:
 
     def abandon(self, key: Any) -> None:
         self._apply(self.core.abandon(key, self._clock()))
+
+    def doubt(self, endpoint: str) -> None:
+        self._apply(self.core.doubt(self.endpoints.index(endpoint), self._clock()))
 
     # What the network has brought
 

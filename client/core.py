@@ -37,47 +37,13 @@ from ..drivers.errors import (
     StorageError,
     UnavailableError,
 )
+from .brokers import PROBE_S, Broker, Brokers
 from .requests import Failed, Output, Request
+from .retry import SAFETY, Safety
 from .streams import Download, Stream, Upload, make_stream
 
 WAITING_MAX = 10_000
 """Operations that may wait for a broker to answer."""
-TOMBSTONES_MAX = 1_024
-"""Operations given up of which a session remembers that the broker still has them."""
-
-
-class Broker:
-    """One broker, as this client knows it."""
-
-    def __init__(self, index: int, endpoint: str, hello: Hello) -> None:
-        self.index = index
-        self.endpoint = endpoint
-        self.hello = hello
-        self.session = PeerSession(hello)
-        self.streams: dict[int, Stream] = {}
-        self.tombstones: dict[int, None] = {}
-        self.last_stream = 0
-        self.refusal: StorageError | None = None
-
-    @property
-    def is_open(self) -> bool:
-        """Whether operations can be sent to it now."""
-        return self.session.state is State.OPEN
-
-    @property
-    def has_room(self) -> bool:
-        """Whether one more operation stays below what the broker allows."""
-        welcome = self.session.welcome
-        used = len(self.streams) + len(self.tombstones)
-        return welcome is not None and used < welcome.streams_max
-
-    def forget(self, stream: Stream, *, buried: bool = False) -> None:
-        """The stream is over; buried, while the broker does not know it yet."""
-        self.streams.pop(stream.id, None)
-        if buried:
-            self.tombstones[stream.id] = None
-            if len(self.tombstones) > TOMBSTONES_MAX:
-                del self.tombstones[next(iter(self.tombstones))]
 
 
 class ClientCore:
@@ -86,13 +52,14 @@ class ClientCore:
     Args:
         endpoints: the brokers' addresses, the preferred one first.
         hello: what the client says of itself.
+        impatient: whether there are brokers beyond these, so that a silent one is
+            left soon.
     """
 
-    def __init__(self, endpoints: Sequence[str], hello: Hello) -> None:
-        self.brokers = [
-            Broker(index, endpoint, hello) for index, endpoint in enumerate(endpoints)
-        ]
-        self._current = self.brokers[0]
+    def __init__(
+        self, endpoints: Sequence[str], hello: Hello, *, impatient: bool = False
+    ) -> None:
+        self.brokers = Brokers(endpoints, hello, impatient)
         self._streams: dict[Any, Stream] = {}
         self._waiting: dict[Any, Stream] = {}
         self._timers: list[tuple[float, int, Stream]] = []
@@ -106,12 +73,12 @@ class ClientCore:
     @property
     def current(self) -> str:
         """Address of the broker that the next operation goes to."""
-        return (self._answering() or self._current).endpoint
+        return self.brokers.current.endpoint
 
     @property
     def is_open(self) -> bool:
-        """Whether some broker takes operations now."""
-        return self._answering() is not None
+        """Whether that broker takes operations now."""
+        return self.brokers.current.is_sound
 
     # The connections
 
@@ -157,12 +124,22 @@ class ClientCore:
         """A message has arrived."""
         broker = self.brokers[index]
         out = Output()
+        broker.heard(now)
         try:
             messages, events = broker.session.received(message, now)
             self._send(broker, messages, out)
             self._happened(broker, events, now, out)
         except ProtocolError as error:
             self._break(broker, Reason.PROTOCOL, str(error), now, out)
+        return out
+
+    def doubt(self, index: int, now: float) -> Output:
+        """Another connection to this broker has got no answer there."""
+        broker = self.brokers[index]
+        out = Output()
+        if broker.is_open and not broker.suspect:
+            broker.session.wait(True, now)
+            self._suspect(broker, now, out)
         return out
 
     # The operations
@@ -175,7 +152,7 @@ class ClientCore:
         out = Output()
         stream = make_stream(key, request, now)
         self._streams[key] = stream
-        broker = self._pick()
+        broker = self.brokers.choose(now)
         if self._closed:
             error: StorageError = CancelledError(
                 "the client is closed", executed=Executed.NO
@@ -248,9 +225,15 @@ class ClientCore:
         """Time has passed."""
         out = Output()
         for broker in self.brokers:
+            another = self.brokers.have_another(broker)
+            broker.session.probe_s = PROBE_S if another else inf
             messages, events = broker.session.tick(now)
             self._send(broker, messages, out)
             self._happened(broker, events, now, out)
+            if self.brokers.next_doubt(broker) <= now:
+                self._suspect(broker, now, out)
+            elif broker.suspect and broker.streams and another:
+                self._evade(broker, out)
         while self._timers and self._timers[0][0] <= now:
             stream = heapq.heappop(self._timers)[2]
             stream.timed = False
@@ -270,21 +253,10 @@ class ClientCore:
             due = broker.session.next_deadline(now)
             if due is not None and due < found:
                 found = due
+            found = min(found, self.brokers.next_doubt(broker))
         return found
 
     # Inside
-
-    def _answering(self) -> Broker | None:
-        """The current broker while it answers, else the first that does."""
-        if self._current.is_open:
-            return self._current
-        return next((broker for broker in self.brokers if broker.is_open), None)
-
-    def _pick(self) -> Broker | None:
-        broker = self._answering()
-        if broker is not None:
-            self._current = broker
-        return broker
 
     def _start(self, stream: Stream, broker: Broker, now: float, out: Output) -> None:
         if not broker.has_room:
@@ -299,7 +271,10 @@ class ClientCore:
             broker.index, broker.last_stream, broker.session.epoch, now
         )
         broker.streams[stream.id] = stream
-        broker.session.wait(True, now)
+        if not broker.session.waiting:
+            another = self.brokers.have_another(broker)
+            broker.session.probe_s = PROBE_S if another else inf
+            broker.session.wait(True, now)
         out.sends.append((broker.index, opening))
         self._watch(stream)
 
@@ -330,27 +305,59 @@ class ClientCore:
             if isinstance(event, Delivered):
                 if event.message.stream:
                     self._deliver(broker, event.message, now, out)
+                elif event.message.type is Type.DRAIN:
+                    self._leave(broker, now, out)
             elif isinstance(event, Opened):
-                broker.refusal = None
+                broker.opened(now)
                 self._resume(now, out)
             elif isinstance(event, Lost):
-                self._lose(broker, event.error, out)
+                self._lose(broker, event.error, now, out)
             elif isinstance(event, Refused):
                 broker.refusal = event.error
-                self._lose(broker, event.error, out)
+                self._lose(broker, event.error, now, out)
                 refusal = self._refusal()
                 if refusal is not None:
                     self._fail_waiting(out)
 
     def _resume(self, now: float, out: Output) -> None:
         """A session has opened: what has waited for one goes out."""
+        broker = self.brokers.choose(now)
+        if broker is None:
+            return
         waiting, self._waiting = self._waiting, {}
         for stream in waiting.values():
-            broker = self._pick()
-            assert broker is not None
             self._start(stream, broker, now, out)
 
-    def _lose(self, broker: Broker, error: StorageError, out: Output) -> None:
+    def _leave(self, broker: Broker, now: float, out: Output) -> None:
+        """The broker is about to end: only what is open there goes on there."""
+        broker.leaving = True
+        drained = Message(Type.DRAINED, epoch=broker.session.epoch)
+        self._send(broker, [drained], out)
+        self.brokers.choose(now)
+
+    def _suspect(self, broker: Broker, now: float, out: Output) -> None:
+        broker.suspect = True
+        broker.failed(now)
+        self.brokers.choose(now)
+        self._evade(broker, out)
+
+    def _evade(self, broker: Broker, out: Output) -> None:
+        """The broker does not answer: what may be done twice is done elsewhere.
+
+        A move or delete is left to it; the broker may be slow only, and nobody could
+        say whether it was done.
+        """
+        why = f"the broker at {broker.endpoint} does not answer"
+        for stream in list(broker.streams.values()):
+            if SAFETY[stream.request.operation] is Safety.REPEATABLE:
+                error = UnavailableError(why, executed=Executed.MAYBE)
+                self._fail(stream, stream.lost(error), out, buried=True)
+
+    def _lose(
+        self, broker: Broker, error: StorageError, now: float, out: Output
+    ) -> None:
+        broker.failed(now)
+        self.brokers.choose(now)
         broker.tombstones.clear()
         for stream in list(broker.streams.values()):
             self._fail(stream, stream.lost(error), out)
@@ -417,7 +424,7 @@ class ClientCore:
     def _settle(self, now: float) -> None:
         """Without streams, silence of a broker means nothing."""
         for broker in self.brokers:
-            if broker.session.waiting and not broker.streams:
+            if broker.session.waiting and not (broker.streams or broker.suspect):
                 broker.session.wait(False, now)
 
     def _send(self, broker: Broker, messages: Sequence[Message], out: Output) -> None:

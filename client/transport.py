@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from ..drivers.errors import InvalidStateError, StorageError
+from .brokers import in_order
 from .channels import ChannelPool
 from .connection import Connection
 from .engine import Engine, acquire, relinquish
 from .handles import Handle
 from .requests import Request
+
+_seed = os.urandom(16)
+
+
+def process_seed() -> bytes:
+    """What makes the choices of this process differ from those of others."""
+    return _seed + os.getpid().to_bytes(8)
 
 
 class _Link(NamedTuple):
@@ -24,7 +33,7 @@ class BusTransport:
     """The way to some brokers; safe to use from several threads, and after a fork.
 
     Args:
-        endpoints: checked addresses, the preferred one first.
+        endpoints: checked addresses; see `in_order` for which one is used.
     """
 
     def __init__(self, endpoints: Sequence[str]) -> None:
@@ -68,7 +77,7 @@ class BusTransport:
             engine, link = self._links.popitem()
             if engine.usable:
                 link.pool.close()
-            relinquish(engine, self.endpoints)
+            relinquish(engine, link.connection.endpoints)
 
     def _ensure(self) -> _Link:
         link = self._link
@@ -76,10 +85,18 @@ class BusTransport:
             return link
         if self._closed:
             raise InvalidStateError("the client is closed")
-        engine, connection = acquire(self.endpoints)
-        made = _Link(engine, connection, ChannelPool())
+        endpoints = in_order(self.endpoints, process_seed())
+        engine, connection = acquire(endpoints)
+
+        def doubt(endpoint: str) -> None:
+            try:
+                engine.post(connection.doubt, endpoint)
+            except InvalidStateError:
+                pass  # the client is closed meanwhile
+
+        made = _Link(engine, connection, ChannelPool(len(endpoints) > 1, doubt))
         link = self._links.setdefault(engine, made)
         if link is not made:
-            relinquish(engine, self.endpoints)  # another thread was faster
+            relinquish(engine, endpoints)  # another thread was faster
         self._link = link
         return link

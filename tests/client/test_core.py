@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from storagebus.broker.messages import Operation, Reason, Result
 from storagebus.broker.session import GREETING_MS
 from storagebus.broker.wire import Message, Type
-from storagebus.client.core import TOMBSTONES_MAX, WAITING_MAX
+from storagebus.client.brokers import TOMBSTONES_MAX
+from storagebus.client.core import WAITING_MAX
 from storagebus.client.requests import Arrived, Event, Failed, Finished
 from storagebus.drivers.errors import (
     AccessDeniedError,
@@ -281,23 +282,24 @@ def test_a_refusal_of_one_broker_leaves_the_other() -> None:
     assert [i for i, m in scene.sent if m.type is Type.OPEN] == [1]
 
 
-def test_the_first_broker_that_answers_is_used_while_it_does() -> None:
+def test_the_preferred_broker_that_answers_is_used_while_it_does() -> None:
     scene = ClientScene(brokers=3)
     scene.connect(1)
     scene.open("a")
     scene.connect(0)
     scene.open("b")
-    assert [i for i, m in scene.sent if m.type is Type.OPEN] == [1, 1]
-    assert scene.core.current == scene.endpoints[1]
-    scene.lose(1)
+    assert [i for i, m in scene.sent if m.type is Type.OPEN] == [1, 0]
     assert scene.core.current == scene.endpoints[0]
-    assert isinstance(scene.error("a"), UnavailableError)
+    scene.lose(0)
+    assert scene.core.current == scene.endpoints[1]
+    assert isinstance(scene.error("b"), UnavailableError)
+    assert scene.events("a") == []
     scene.sent.clear()
     scene.open("c")
-    scene.connect(1)
+    scene.connect(0)
     scene.open("d")
-    assert [i for i, m in scene.sent if m.type is Type.OPEN] == [0, 0]
-    assert scene.core.current == scene.endpoints[0]
+    assert [i for i, m in scene.sent if m.type is Type.OPEN] == [1, 1]
+    assert scene.core.current == scene.endpoints[1]
 
 
 def test_a_loss_of_one_broker_leaves_the_operations_of_the_other() -> None:
