@@ -70,6 +70,7 @@ class BrokerCore:
         outbox: what is to be sent, in order; the loop empties it.
         notices: news for the owner; the loop empties it too.
         counters: events counted since the start, by name.
+        retiring: whether it is about to end, and has told its clients.
     """
 
     def __init__(
@@ -97,6 +98,7 @@ class BrokerCore:
             "protocol_errors": 0,
         }
         self.switch.counters = self.counters
+        self.retiring = False
         self._epoch = seed
         self._strangers = Strangers()
         self._beat_at = now
@@ -185,6 +187,25 @@ class BrokerCore:
         worker.draining = True
         self._send(worker, Message(Type.DRAIN))
 
+    def retire(self, now: float) -> None:
+        """Send the clients elsewhere; what workers have in hand goes on."""
+        self.retiring = True
+        for session in self.sessions.at(Door.CLIENTS):
+            self._send(session, Message(Type.DRAIN))
+        self.switch.retire()
+
+    @property
+    def is_deserted(self) -> bool:
+        """Whether every client has said that it opens nothing more here, and has
+        nothing open."""
+        clients = self.sessions.clients()
+        return all(client.drained and not client.streams for client in clients)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no client has anything open."""
+        return not any(client.streams for client in self.sessions.clients())
+
     # -- sessions -------------------------------------------------------------
 
     def _greeted(self, peer: Peer, message: Message, now: float) -> None:
@@ -224,6 +245,8 @@ class BrokerCore:
         if isinstance(session, WorkerSession):
             self.notices.append(Joined(hello, session.id))
             self.switch.feed(hello.service, now)
+        elif self.retiring:
+            self._send(session, Message(Type.DRAIN))
 
     def _welcome(self, session: Session) -> None:
         door, others = session.peer.door, len(self.sessions) - 1
@@ -325,6 +348,9 @@ class BrokerCore:
     def _drain(self, worker: WorkerSession, message: Message, now: float) -> None:
         self.drain(worker)
 
+    def _drained(self, client: ClientSession, message: Message, now: float) -> None:
+        client.drained = True
+
     def _ping(self, session: Session, message: Message, now: float) -> None:
         self._send(session, Message(Type.PONG, offset=message.offset))
 
@@ -357,6 +383,7 @@ _FROM_CLIENT: dict[Type, _Handler] = {
     Type.CREDIT: BrokerCore._credit,
     Type.PING: BrokerCore._ping,
     Type.PONG: BrokerCore._caught_up,
+    Type.DRAINED: BrokerCore._drained,
     Type.GOAWAY: BrokerCore._gone,
 }
 

@@ -27,6 +27,11 @@ from .wire import Message, Type
 BATCH_MESSAGES = 64
 """Messages taken from one door before the other has its turn."""
 POLL_MS_MAX = 1_000
+RETIRING_POLL_MS = 50
+GRACE_S = 5.0
+"""How long a broker that was told to end lets streams go on."""
+FENCE_S = 0.5
+"""How long a client may take to say that it opens nothing more."""
 FAREWELL_MS = 50
 """Time that libzmq gets to send the last messages."""
 
@@ -51,7 +56,7 @@ class Broker:
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._context.set(zmq.MAX_SOCKETS, 65_535)
         self._wakeup = Wakeup()
-        self._stopping = False
+        self._grace_s: float | None = None
         self._doors: dict[Door, DoorSocket] = {}
         self._rate = NoticeRate()
         try:
@@ -83,9 +88,14 @@ class Broker:
         """Where workers reach it."""
         return self._doors[Door.WORKERS].addresses
 
-    def stop(self) -> None:
-        """Make `run` return soon. Safe from any thread and from a signal handler."""
-        self._stopping = True
+    def stop(self, grace_s: float = 0.0) -> None:
+        """Make `run` return soon. Safe from any thread and from a signal handler.
+
+        Args:
+            grace_s: seconds for which streams may go on, while new calls of the
+                clients go to other brokers or wait; a later call may shorten it.
+        """
+        self._grace_s = grace_s
         self._wakeup.set()
 
     def run(self) -> None:
@@ -96,11 +106,26 @@ class Broker:
             for socket in door.pollables:
                 poller.register(socket, zmq.POLLIN)
         try:
-            while not self._stopping:
+            while self._grace_s is None:
                 self._turn(poller)
+            if self._grace_s > 0:
+                self._retire(poller)
             self._farewell()
         finally:
             self.close()
+
+    def _retire(self, poller: zmq.Poller) -> None:
+        """Send the clients elsewhere, and serve on until they have gone."""
+        began = time.monotonic()
+        self.core.retire(began)
+        self._flush(began)
+        while not self.core.is_deserted:
+            past_s = time.monotonic() - began
+            if past_s >= (self._grace_s or 0.0):
+                return
+            if past_s >= FENCE_S and self.core.is_idle:
+                return  # who has not answered by now does not know DRAIN
+            self._turn(poller, RETIRING_POLL_MS)
 
     def close(self) -> None:
         """Close the sockets. Harmless when repeated."""
@@ -110,10 +135,10 @@ class Broker:
         self._context.destroy(linger=0)
         self._wakeup.close()
 
-    def _turn(self, poller: zmq.Poller) -> None:
+    def _turn(self, poller: zmq.Poller, most_ms: int = POLL_MS_MAX) -> None:
         """Sleep until something happens, and deal with a bounded part of it."""
         wait_ms = math.ceil((self.core.next_deadline() - time.monotonic()) * 1000)
-        ready = dict(poller.poll(min(max(0, wait_ms), POLL_MS_MAX)))
+        ready = dict(poller.poll(min(max(0, wait_ms), most_ms)))
         now = time.monotonic()
         if self._wakeup.fileno() in ready:
             self._wakeup.clear()
@@ -177,6 +202,9 @@ def run(
 ) -> int:
     """Run a broker in the main thread until SIGTERM or SIGINT.
 
+    The first signal sends its clients elsewhere and lets streams go on for up to
+    `GRACE_S`, the second ends it at once.
+
     Args:
         settings: addresses and limits.
         on_ready: called once the doors are open.
@@ -191,8 +219,12 @@ def run(
     raise_file_limit()
     broker = Broker(settings)
 
+    told = False
+
     def stop(number: int, frame: FrameType | None) -> None:
-        broker.stop()
+        nonlocal told
+        broker.stop(0.0 if told else GRACE_S)
+        told = True
 
     before = {
         number: signal.signal(number, stop)

@@ -94,9 +94,20 @@ class ClientSession:
 
     Attributes:
         spoken: whether it has used its epoch, and so has seen our WELCOME.
+        drained: whether it has said, when told that the broker ends, that it opens
+            nothing more.
     """
 
-    __slots__ = ("epoch", "hello", "last_stream", "peer", "spoken", "streams", "user")
+    __slots__ = (
+        "drained",
+        "epoch",
+        "hello",
+        "last_stream",
+        "peer",
+        "spoken",
+        "streams",
+        "user",
+    )
 
     def __init__(self, peer: Peer, epoch: int, hello: Hello) -> None:
         self.peer = peer
@@ -104,6 +115,7 @@ class ClientSession:
         self.hello = hello
         self.user = ""
         self.spoken = False
+        self.drained = False
         self.streams: dict[int, Stream] = {}
         self.last_stream = 0
 
@@ -237,3 +249,7 @@ class Sessions:
     def at(self, door: Door) -> list[Session]:
         """The sessions at one door."""
         return [s for s in self._by_peer.values() if s.peer.door is door]
+
+    def clients(self) -> list[ClientSession]:
+        """The sessions of clients."""
+        return [s for s in self._by_peer.values() if isinstance(s, ClientSession)]

@@ -17,6 +17,7 @@ from ..drivers.errors import (
     ProtocolError,
     StorageError,
     TooLargeError,
+    UnavailableError,
     UnknownServiceError,
     WorkerLostError,
 )
@@ -71,6 +72,7 @@ class Switch:
         self.unread = Unread(settings.floor_bytes, settings.pool_bytes)
         self.backlogs: dict[str, Backlog] = {}
         self.counters = {"opened": 0, "busy": 0, "expired": 0, "rerouted": 0}
+        self._retiring = False
         self._send = send
         self._next_token = count(FENCE_TOKEN_MIN).__next__
 
@@ -271,6 +273,12 @@ class Switch:
             while (stream := backlog.take(holds_stream)) is not None:
                 self.end(stream, error)
 
+    def retire(self) -> None:
+        """Nothing waits here any more: another broker may have a worker for it."""
+        self._retiring = True
+        for service in self.backlogs:
+            self.refuse_waiting(service, _retiring())
+
     def next_deadline(self) -> float | None:
         """When `expire` is due."""
         due = [backlog.next_deadline() for backlog in self.backlogs.values()]
@@ -311,6 +319,9 @@ class Switch:
         self.end(stream, DeadlineExceededError(detail, executed=Executed.NO))
 
     def _wait_or_refuse(self, stream: Stream, *, first: bool = False) -> None:
+        if self._retiring:
+            self.end(stream, _retiring())
+            return
         backlog = self._backlog(stream.service)
         if not backlog.add(stream, first=first):
             waiting = f"service {stream.service!r} has {len(backlog)} calls waiting"
@@ -358,3 +369,7 @@ class Switch:
     def _to_worker(self, stream: Stream, message: Message) -> None:
         assert stream.worker is not None
         self._send(stream.worker, message, stream.worker_stream)
+
+
+def _retiring() -> StorageError:
+    return UnavailableError("the broker is about to end", executed=Executed.NO)
