@@ -18,7 +18,7 @@ PURE = {
         "admin addresses backlog budget core flow greeting messages moments notices "
         "relay roster session sessions settings strangers switch unread wire"
     ),
-    "client": "core requests retry streams",
+    "client": "brokers core requests retry streams",
     "drivers": "contract errors parameters paths walking",
     "workers": (
         "actions calls core downloads drain faults kinds links members pool "
