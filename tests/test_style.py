@@ -22,7 +22,7 @@ PURE = {
     "drivers": "contract errors parameters paths walking",
     "workers": (
         "actions calls core downloads drain faults kinds links members pool "
-        "restart schedule streams uploads"
+        "restart schedule shares streams uploads"
     ),
 }
 """Machines `(event, now) -> actions`, and what they are made of."""

@@ -47,6 +47,7 @@ from .jobs import Outcome, too_late
 from .kinds import make_stream
 from .links import Link
 from .schedule import Schedule, Task
+from .shares import RESHARE_S, REVIEW_S, Use, divide, equal
 from .streams import Arrival, Stream
 
 CALLS_PER_SLOT_MAX = 4
@@ -86,6 +87,8 @@ class WorkerCore:
         self._drain = Drain()
         self._stopped = False
         self._sweep_at: float | None = None
+        self._reshare_at: float | None = None
+        self._shared_at = 0.0
 
     # -- events ---------------------------------------------------------------
 
@@ -147,6 +150,8 @@ class WorkerCore:
                 self._finish(task, Outcome(error=too_late(), ran=False), now)
             for stream in list(self._streams()):
                 stream.tick(now)
+        if self._reshare_at is not None and now >= self._reshare_at:
+            self._share_out(now)
         self._settle(now)
 
     def next_deadline(self, now: float) -> float | None:
@@ -156,7 +161,7 @@ class WorkerCore:
         due = [
             link.session.next_deadline(now) for link in self.links if not link.closed
         ]
-        due += [self._sweep_at, self._drain.next_deadline()]
+        due += [self._sweep_at, self._reshare_at, self._drain.next_deadline()]
         return min((moment for moment in due if moment is not None), default=None)
 
     def drain(self, grace_s: float, now: float) -> None:
@@ -200,7 +205,9 @@ class WorkerCore:
         if stream.unheard:
             self._orphans.discard(stream)
         else:
-            self.links[stream.link].streams.pop(stream.id, None)
+            link = self.links[stream.link]
+            if link.streams.pop(stream.id, None) is not None:
+                link.use_of(stream).drop()
         if stream.is_call:
             self._calls -= 1
         else:
@@ -213,11 +220,12 @@ class WorkerCore:
             if isinstance(event, Delivered):
                 self._delivered(link, event.message, now)
             elif isinstance(event, Opened):
-                link.told = (link.session.hello.slots, link.session.hello.streams)
+                hello = link.session.hello
+                link.calls, link.opens = Use(hello.slots), Use(hello.streams)
                 link.last_stream = 0
                 broker = event.welcome.broker
                 self.outbox.append(Note(f"joined broker {broker!r}"))
-                self._share_out()
+                self._share_out(now)
                 if self._drain.begun:
                     self._send(link, Message(Type.DRAIN))
             elif isinstance(event, Lost):
@@ -237,7 +245,7 @@ class WorkerCore:
             self._orphans.add(stream)
         for stream in streams:
             stream.release(now)
-        self._share_out()
+        self._share_out(now)
 
     def _refused(self, link: Link, error: StorageError, now: float) -> None:
         link.closed = True
@@ -251,29 +259,46 @@ class WorkerCore:
         self._send_all(link, send)
         self._handle(link, events, now)
 
-    def _share_out(self) -> None:
+    def _share_out(self, now: float) -> None:
         """Divide slots and streams among the brokers, so that together they never
         send more than there is; and tell those whose part has changed."""
-        open_links = [link for link in self.links if link.is_open]
-        for place, link in enumerate(open_links):
-            share = self._share(place, len(open_links))
-            if share != link.told and not self._drain.begun:
-                link.told = share
-                update = pack(Update(*share))
-                self._send(link, Message(Type.UPDATE, fields=update))
+        links = [link for link in self.links if link.is_open]
+        calls = divide(self._slots, [link.calls for link in links])
+        opens = divide(self._streams_max, [link.opens for link in links])
+        changed = []
+        for link, slots, streams in zip(links, calls, opens, strict=True):
+            # Both are asked, as both note it.
+            if link.calls.give(slots) | link.opens.give(streams):
+                changed.append((link, Update(slots, streams)))
+        self._shared_at = now
+        self._reshare_at = None
+        if self._drain.begun:
+            return
+        for link, update in changed:
+            self._send(link, Message(Type.UPDATE, fields=pack(update)))
+
+    def _reshare(self, now: float) -> None:
+        """See whether one of several brokers could use what another does not."""
+        if sum(link.is_open for link in self.links) < 2:
+            return
+        uses = [use for link in self.links for use in (link.calls, link.opens)]
+        if any(use.is_full for use in uses):
+            due = self._shared_at + RESHARE_S
+        elif self._calls or self._open:
+            due = self._shared_at + REVIEW_S
+        else:
+            return
+        if self._reshare_at is None or due < self._reshare_at:
+            self._reshare_at = due
 
     def _replace_hello(self, link: Link) -> None:
         """The share that the worker offers with its greeting."""
         others = sum(other.is_open for other in self.links if other is not link)
-        slots, streams = self._share(others, others + 1)
-        link.session.hello = replace(link.session.hello, slots=slots, streams=streams)
-
-    def _share(self, place: int, parts: int) -> tuple[int, int]:
         slots, streams = (
-            max(1, total // parts + (place < total % parts))
+            equal(total, others, others + 1)
             for total in (self._slots, self._streams_max)
         )
-        return slots, streams
+        link.session.hello = replace(link.session.hello, slots=slots, streams=streams)
 
     # -- messages -------------------------------------------------------------
 
@@ -316,6 +341,7 @@ class WorkerCore:
             self._refuse_open(link, message, busy)
             return
         link.streams[stream.id] = stream
+        link.use_of(stream).add()
         if stream.is_call:
             self._calls += 1
         else:
@@ -356,6 +382,8 @@ class WorkerCore:
                 self.outbox.append(Start(task))
         if self._drain.begun:
             self._go_on_draining(now)
+        if len(self.links) > 1:
+            self._reshare(now)
         if self._calls or self._open:
             due = now + (SWEEP_S if len(self.schedule) else TICK_S)
             if self._sweep_at is None or due < self._sweep_at:

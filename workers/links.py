@@ -8,6 +8,7 @@ from dataclasses import replace
 from ..broker.messages import BOOT_BYTES, Hello
 from ..broker.session import PeerSession, State
 from ..broker.wire import CHUNK_BYTES_MAX
+from .shares import Use
 from .streams import Stream
 
 
@@ -22,7 +23,8 @@ class Link:
         session: its greeting, epoch and liveness.
         streams: open streams by id.
         last_stream: the highest id seen in this session; ids rise.
-        told: slots and streams that the broker was last told.
+        calls: its share of the slots, and what it uses of them.
+        opens: its share of the streams, and what it uses of them.
         fenced: whether the broker has said that no OPEN follows.
         closed: whether the worker has ended it for good.
     """
@@ -32,7 +34,8 @@ class Link:
         self.session = PeerSession(replace(hello, boot=_boot_of(hello.boot, number)))
         self.streams: dict[int, Stream] = {}
         self.last_stream = 0
-        self.told = (hello.slots, hello.streams)
+        self.calls = Use(hello.slots)
+        self.opens = Use(hello.streams)
         self.fenced = False
         self.closed = False
 
@@ -40,6 +43,10 @@ class Link:
     def is_open(self) -> bool:
         """Whether streams may be open on it."""
         return self.session.state is State.OPEN
+
+    def use_of(self, stream: Stream) -> Use:
+        """The share that a stream takes from."""
+        return self.calls if stream.is_call else self.opens
 
     @property
     def is_greeting(self) -> bool:

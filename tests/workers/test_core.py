@@ -10,7 +10,6 @@ from storagebus.broker.messages import (
     Load,
     Operation,
     Reason,
-    Update,
     Welcome,
     error_of,
     pack,
@@ -165,27 +164,6 @@ def test_refused_by_all_brokers_is_the_end(make_bench):
 
 
 # -- several brokers ------------------------------------------------------------
-
-
-def test_brokers_share_the_slots(make_bench):
-    bench = make_bench(links=3, slots=5, streams=8)
-    bench.join(0, epoch=1)
-    hello = parse(Hello, bench.take(0)[0].fields)
-    assert (hello.slots, hello.streams) == (5, 8)
-    bench.join(1, epoch=2)
-    hello = parse(Hello, bench.take(1)[0].fields)
-    assert (hello.slots, hello.streams) == (2, 4)
-    assert parse(Update, bench.one(Type.UPDATE, 0).fields) == Update(3, 4)
-    bench.join(2, epoch=3)
-    bench.take(2)
-    told = [bench.core.links[n].told for n in range(3)]
-    assert [sum(parts) for parts in zip(*told, strict=True)] == [5, 8]
-    bench.take(0)
-    bench.core.disconnected(1, bench.now)
-    bench.core.disconnected(2, bench.now)
-    bench.look()
-    last = bench.take(0)[-1]
-    assert parse(Update, last.fields) == Update(5, 8)
 
 
 def test_streams_of_brokers_are_apart(make_bench):
