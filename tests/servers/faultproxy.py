@@ -19,6 +19,8 @@ class Faults:
     Attributes:
         latency_s: added before each answer and each piece of one.
         blackhole: bytes are taken, and nothing ever comes back.
+        stalled: nothing gets through either way, and nothing is lost, as when a link
+            is down for a while.
         reset_after_bytes: a connection is reset once that many bytes came back.
         resets_left: how many connections meet that fate; None: all.
         corrupt_at_byte: this byte of each connection's answers is changed.
@@ -30,6 +32,7 @@ class Faults:
 
     latency_s: float = 0.0
     blackhole: bool = False
+    stalled: bool = False
     reset_after_bytes: int | None = None
     resets_left: int | None = None
     corrupt_at_byte: int | None = None
@@ -122,6 +125,7 @@ class FaultProxy:
                     return
                 data = _changed(data, self._faults.corrupt_sent_at_byte, sent)
                 sent += len(data)
+                self._wait_while_stalled()
                 if not self._faults.blackhole:
                     server.sendall(data)
             server.shutdown(socket.SHUT_WR)
@@ -135,6 +139,7 @@ class FaultProxy:
                 faults = self._faults
                 if faults.latency_s:
                     time.sleep(faults.latency_s)
+                self._wait_while_stalled()
                 while self._faults.blackhole and not self._closed:
                     time.sleep(0.02)
                 data = _changed(data, faults.corrupt_at_byte, sent)
@@ -153,6 +158,10 @@ class FaultProxy:
             client.shutdown(socket.SHUT_WR)
         except OSError:
             _reset(client)
+
+    def _wait_while_stalled(self) -> None:
+        while self._faults.stalled and not self._closed:
+            time.sleep(0.02)
 
     def _take_status(self) -> bool:
         with self._lock:

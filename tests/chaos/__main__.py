@@ -1,0 +1,63 @@
+"""`python -m chaos`: shake a bus of real processes, and say what came of it.
+
+PYTHONPATH=tests python -m chaos                     20 seconds
+PYTHONPATH=tests python -m chaos --transfers 5000    as many as it takes
+PYTHONPATH=tests python -m chaos --seed 7 --json     for machines
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from .runner import Run
+from .scene import Settings
+from .schedule import CALM, KILL_EVERY_S
+
+SECONDS_MAX = 3_600.0
+
+
+def main() -> int:
+    """Run as the options say; 0 when all is well, else 1."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--seconds", type=float, help="[default: 20, or enough]")
+    parser.add_argument("--transfers", type=int, help="stop after so many")
+    parser.add_argument("--workers", type=int, default=6)
+    parser.add_argument("--brokers", type=int, default=3)
+    parser.add_argument("--clients", type=int, default=4)
+    parser.add_argument("--deadline", type=float, default=30.0, help="of each call, s")
+    parser.add_argument("--kill-every", type=float, default=KILL_EVERY_S, help="s")
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--ledgers", type=Path, help="keep the ledgers in this folder")
+    given = parser.parse_args()
+    factor = given.kill_every / KILL_EVERY_S
+    settings = Settings(
+        seed=given.seed,
+        seconds=given.seconds or (SECONDS_MAX if given.transfers else 20.0),
+        transfers=given.transfers,
+        workers=given.workers,
+        brokers=given.brokers,
+        clients=given.clients,
+        deadline_s=given.deadline,
+        every_s={
+            kind: mean * factor if kind.startswith("kill") else mean
+            for kind, mean in CALM.items()
+        },
+    )
+    run = Run(settings, lambda line: print(line, file=sys.stderr, flush=True))
+    run.keep_ledgers = given.ledgers
+    report = run.report()
+    if given.json:
+        print(json.dumps(report.to_json(), indent=1))
+    else:
+        print(report.line())
+        for problem in report.problems:
+            print(f"  {problem}")
+    return 1 if report.problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
