@@ -171,7 +171,7 @@ class Operations:
         pause = attempts.pause_s(error, now, random.random())
         if pause is None:
             await self.transport.explain(error)
-            raise error
+            raise attempts.final(error)
         if pause:
             await self.transport.sleep(pause)
 

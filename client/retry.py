@@ -113,12 +113,14 @@ class Attempts:
 
     Attributes:
         failures: attempts that have failed since the last progress.
+        may_have_run: whether one of those that failed may have run, or run yet.
     """
 
     safety: Safety
     ends: float
     budget: RetryBudget = field(default_factory=RetryBudget)
     failures: int = 0
+    may_have_run: bool = False
 
     def pause_s(self, error: StorageError, now: float, chance: float) -> float | None:
         """Seconds to wait before the next attempt, or None to give up.
@@ -129,6 +131,8 @@ class Attempts:
             chance: a random number from 0 to 1.
         """
         self.failures += 1
+        if error.executed is not Executed.NO:
+            self.may_have_run = True
         if self.failures >= ATTEMPTS_MAX or not can_help(error):
             return None
         if self.safety is Safety.ONCE and error.executed is not Executed.NO:
@@ -139,6 +143,12 @@ class Attempts:
         # Who was told when to come back has waited his turn already.
         paced = error.retry_after_s is not None and error.executed is Executed.NO
         return pause if paced or self.budget.spend() else None
+
+    def final(self, error: StorageError) -> StorageError:
+        """The error that ends them: what it says of itself is said of them all."""
+        if self.may_have_run and error.executed is Executed.NO:
+            error.executed = Executed.MAYBE
+        return error
 
     def progressed(self, ends: float) -> None:
         """A stream has moved on: what failed before does not count any more."""

@@ -187,10 +187,8 @@ class Upload:
                 return
             except StorageError as error:
                 failure = error
-            if await self._is_committed(failure, attempts):
+            if await self._has_committed(failure, attempts):
                 return
-            # Now it is certain that it is not.
-            await self._recover(failure, attempts)
 
     async def close(self) -> None:
         """Keep what was written, for another writer to continue.
@@ -329,6 +327,29 @@ class Upload:
         for piece in self._retained.since(place):
             assert self._handle is not None
             await self._handle.write(piece)
+
+    async def _has_committed(self, failure: StorageError, attempts: Attempts) -> bool:
+        """Whether a commit that failed has run after all; if not, it never will, and
+        the upload is ready for another.
+
+        Raises:
+            StorageError: it cannot be told, or the upload cannot go on.
+        """
+        try:
+            if await self._is_committed(failure, attempts):
+                return True
+            await self._recover(failure, attempts)
+        except UploadNotFoundError:
+            # Until it was claimed, its worker could go on with the commit.
+            if await self._is_committed(failure, attempts):
+                return True
+            raise
+        except StorageError as error:
+            if failure.executed is not Executed.NO and error.executed is Executed.NO:
+                error.executed = Executed.MAYBE
+            raise
+        attempts.may_have_run = False  # the claim has fenced the former worker off
+        return False
 
     async def _is_committed(self, error: StorageError, attempts: Attempts) -> bool:
         """Whether a commit that failed has run after all.
