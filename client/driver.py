@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, BinaryIO
 
 from ..broker.wire import Payload
 from ..drivers.contract import (
@@ -179,6 +180,18 @@ class BusWriter(Writer):
     def write(self, data: bytes | bytearray | memoryview) -> int:
         run_now(self._upload.write(data))
         return len(data)
+
+    def write_from(
+        self,
+        file: BinaryIO,
+        *,
+        length: int | None = None,
+        moved: Callable[[int], None] = lambda count: None,
+    ) -> int:
+        """As a `Writer` does, with a seekable file read again after a loss."""
+        if not file.seekable():
+            return super().write_from(file, length=length, moved=moved)
+        return run_now(self._upload.write_from(file, length, moved))
 
     def commit(self) -> None:
         run_now(self._upload.commit())

@@ -53,6 +53,7 @@ class Operations:
 
     Attributes:
         downloads: ids of the open downloads, which share what may arrive ahead.
+        uploads: ids of the open uploads, which share what is kept to be sent again.
         budget: what all retries together may cost.
     """
 
@@ -61,6 +62,7 @@ class Operations:
         self.service = _check_service(service)
         self.deadline = check_deadline(deadline)
         self.downloads: set[int] = set()
+        self.uploads: set[int] = set()
         self.budget = RetryBudget()
         self._description: Description | None = None
 

@@ -19,7 +19,7 @@ from ..drivers.errors import (
 from ..drivers.oserrors import from_os_error
 from ..drivers.paths import check_path, is_component, join
 from .encode_names import encode_name
-from .transfer import JOBS_DEFAULT, PIECE_BYTES, Copy, Tally, printable, run
+from .transfer import JOBS_DEFAULT, Copy, Tally, printable, run
 
 _FOREIGN_NAME = (
     "the name is outside the path grammar (A-Z a-z 0-9 . _ -); "
@@ -50,9 +50,7 @@ def put_stream(
     An error of either side leaves the store as it was.
     """
     with store.writer(remote) as upload:
-        while piece := stream.read(PIECE_BYTES):
-            upload.write(piece)
-            tally.moved(len(piece))
+        upload.write_from(stream, moved=tally.moved)
         upload.commit()
 
 
@@ -82,12 +80,9 @@ def put_file(store: StorageDriver, local: str, remote: str, tally: Tally) -> Non
             tally.moved(len(content))
             return
         with store.writer(remote) as upload:
-            count = 0
             # A file that grows as fast as it is read must not be read for ever.
-            while count <= before.st_size and (piece := file.read(PIECE_BYTES)):
-                upload.write(piece)
-                count += len(piece)
-                tally.moved(len(piece))
+            most = before.st_size + 1
+            count = upload.write_from(file, length=most, moved=tally.moved)
             _check_unchanged(before, file.fileno(), count)
             upload.commit()
 

@@ -2,7 +2,7 @@
 
 Everything that waits is a coroutine, see `handles`.
 
-What is not yet known to survive the worker is kept here, up to a bound. When worker or
+What is not yet known to survive the worker can be sent again (`replay`). When worker or
 broker is lost, the upload is claimed by its id, the new worker says how much it has,
 and the rest is sent again. What cannot be continued so is an error that carries the
 durable offset: there is never a silent gap.
@@ -10,7 +10,8 @@ durable offset: there is never a silent gap.
 
 from __future__ import annotations
 
-from collections import deque
+from collections.abc import Callable
+from typing import BinaryIO
 
 from ..broker.messages import Open, Operation
 from ..broker.wire import CHUNK_BYTES_MAX, Payload, Type
@@ -27,63 +28,15 @@ from ..drivers.errors import (
 )
 from .handles import Handle
 from .operations import Operations
+from .replay import FileSource, Replay, Source, replay_bytes
 from .requests import Request
 from .retry import Attempts, Safety, can_help
 
 COALESCE_BYTES = 262_144
 """Smaller writes are gathered up to this size."""
-RETAINED_BYTES_MAX = 16_777_216
-"""Bytes kept of one upload for the case that its worker is lost."""
 
 FINAL = (UploadSupersededError, UploadNotFoundError, DataLossError)
 """After these the upload is another writer's, or no more: claiming it is wrong."""
-
-
-class Retained:
-    """The last bytes of an upload, by their place in it.
-
-    Attributes:
-        start: place of the first byte kept.
-        end: place after the last.
-    """
-
-    def __init__(self, start: int) -> None:
-        self.start = start
-        self.end = start
-        self._pieces: deque[Payload] = deque()
-
-    def add(self, piece: Payload) -> None:
-        """Keep a piece, and let go of the oldest above the bound."""
-        self._pieces.append(piece)
-        self.end += len(piece)
-        while self.end - self.start > RETAINED_BYTES_MAX:
-            self.start += len(self._pieces.popleft())
-
-    def drop(self, until: int) -> None:
-        """Let go of the pieces that lie before a place."""
-        while self._pieces and self.start + len(self._pieces[0]) <= until:
-            self.start += len(self._pieces.popleft())
-
-    def since(self, place: int) -> list[Payload]:
-        """The bytes from a place on.
-
-        Raises:
-            DataLossError: they are not kept any more.
-        """
-        if not self.start <= place <= self.end:
-            raise DataLossError(
-                f"the upload holds {place} bytes after a loss; only {self.start} to "
-                f"{self.end} can be sent again",
-                offset=place,
-            )
-        found: list[Payload] = []
-        at = self.start
-        for piece in self._pieces:
-            skip = max(0, place - at)
-            if skip < len(piece):
-                found.append(memoryview(piece)[skip:] if skip else piece)
-            at += len(piece)
-        return found
 
 
 class Upload:
@@ -119,7 +72,7 @@ class Upload:
         self._handle: Handle | None = None
         self._error: StorageError | None = None
         self._gathered = bytearray()
-        self._retained = Retained(0)
+        self._replay = Replay(0)
         self._durable = 0
         self.size = 0
         self.upload_id = ""
@@ -146,12 +99,16 @@ class Upload:
                 failure = error
             else:
                 self.size = size
-                self._retained = Retained(size)
+                self._replay = Replay(size)
                 return
             await self._operations.pause(attempts, failure)
 
-    async def write(self, data: Payload | bytearray) -> None:
-        """Accept bytes; they may be changed when this returns.
+    async def write(self, data: Payload | bytearray, *, lasting: bool = False) -> None:
+        """Accept bytes.
+
+        Args:
+            data: they may be changed when this returns, unless they are lasting.
+            lasting: whether the caller keeps them as they are until the end.
 
         Raises:
             StorageError: the upload has failed, perhaps in an earlier write.
@@ -170,7 +127,38 @@ class Upload:
             # Bytes cannot change; anything else may be used again by the caller.
             kept = piece if isinstance(data, bytes) else bytes(piece)
             self.size += len(kept)
+            self._replay.add(kept, lasting=lasting)
             await self._send(kept)
+
+    async def write_from(
+        self, file: BinaryIO, length: int | None, moved: Callable[[int], None]
+    ) -> int:
+        """Accept what a seekable file holds from where it stands on; after a loss it
+        is read again.
+
+        Args:
+            file: binary.
+            length: bytes at most; None for all.
+            moved: told the length of each piece.
+
+        Raises:
+            StorageError: the upload has failed.
+            DataLossError: the file had to be read again, and is another now.
+        """
+        source: Source = FileSource(file)
+        count = 0
+        while True:
+            most = CHUNK_BYTES_MAX if length is None else length - count
+            piece = file.read(max(0, min(CHUNK_BYTES_MAX, most)))
+            if not piece:
+                return count
+            await self._take_up(self._attempts())
+            await self._flush()
+            self.size += len(piece)
+            self._replay.add_stretch(source, count, len(piece))
+            count += len(piece)
+            await self._send(piece)
+            moved(len(piece))
 
     async def commit(self) -> None:
         """Make it the object's content.
@@ -222,6 +210,7 @@ class Upload:
     def abandon(self) -> None:
         """Nobody will use this any more; what was sent is kept by the worker."""
         handle, self._handle = self._handle, None
+        self._operations.uploads.discard(id(self))
         if handle is not None:
             self._durable = max(self._durable, handle.durable)
             handle.release()
@@ -236,6 +225,7 @@ class Upload:
         self.abandon()
         handle = self._operations.transport.begin(request, brief=self._brief)
         self._handle = handle
+        self._operations.uploads.add(id(self))
         try:
             accepted = await handle.opened()
             if accepted is None:
@@ -253,14 +243,15 @@ class Upload:
     async def _flush(self) -> None:
         """Send what was gathered."""
         if self._gathered:
-            gathered, self._gathered = self._gathered, bytearray()
-            await self._send(bytes(gathered))
+            gathered, self._gathered = bytes(self._gathered), bytearray()
+            self._replay.add(gathered)
+            await self._send(gathered)
         elif self._handle is not None and self._handle.ended:
             await self._send(b"")
 
     async def _send(self, piece: Payload) -> None:
-        self._retained.add(piece)
-        self._retained.drop(self.durable)
+        self._replay.most = replay_bytes(len(self._operations.uploads))
+        self._replay.drop(self.durable)
         try:
             if self._handle is None:
                 raise self._lost()
@@ -324,7 +315,7 @@ class Upload:
     async def _resume(self, attempts: Attempts) -> None:
         """Claim the upload, and send what is missing of it."""
         place = await self._claim(self._continued(), attempts)
-        for piece in self._retained.since(place):
+        for piece in self._replay.since(place):
             assert self._handle is not None
             await self._handle.write(piece)
 
@@ -397,7 +388,7 @@ async def put_whole(operations: Operations, path: str, content: Payload) -> None
         upload = Upload(operations, path, brief=True)
         try:
             await upload.open()
-            await upload.write(content)
+            await upload.write(content, lasting=True)
             await upload.commit()
             return
         except StorageError as error:

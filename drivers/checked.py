@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from enum import Enum
 from functools import wraps
-from typing import Any, Concatenate, ParamSpec, TypeVar, cast
+from typing import Any, BinaryIO, Concatenate, ParamSpec, TypeVar, cast
 
 from .contract import (
     REDIRECT_METHODS,
@@ -294,6 +294,23 @@ class CheckedWriter(Writer, _Labelled):
     def write(self, data: _Buffer) -> int:
         self._check_open("write")
         return self._upload.write(check_bytes(data))
+
+    def write_from(
+        self,
+        file: BinaryIO,
+        *,
+        length: int | None = None,
+        moved: Callable[[int], None] = lambda count: None,
+    ) -> int:
+        self._check_open("write_from")
+        if type(self._upload).write_from is Writer.write_from:
+            return super().write_from(file, length=length, moved=moved)
+        try:
+            return self._upload.write_from(file, length=length, moved=moved)
+        except StorageError as error:  # an OSError is the file's
+            if error.driver is None:
+                error.driver = self._label
+            raise
 
     @_typed
     def commit(self) -> None:

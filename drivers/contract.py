@@ -15,13 +15,16 @@ from __future__ import annotations
 
 import io
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from enum import Enum
-from typing import Any, ClassVar
+from typing import Any, BinaryIO, ClassVar
 
 from .errors import UnsupportedMethodError
+
+PIECE_BYTES = 1_048_576
+"""Bytes that `Writer.write_from` reads and writes at once."""
 
 API_VERSION = "1.0"
 """Version of this interface, "major.minor"; compared in the handshake."""
@@ -172,6 +175,37 @@ class Writer(ABC):
             UploadSupersededError: another writer has claimed the upload.
             StorageFullError, QuotaExceededError: no room.
         """
+
+    def write_from(
+        self,
+        file: BinaryIO,
+        *,
+        length: int | None = None,
+        moved: Callable[[int], None] = lambda count: None,
+    ) -> int:
+        """Append what a binary file object holds, from where it stands on.
+
+        A writer that may lose what it was given (that of the bus, with its worker)
+        reads a seekable file again, and needs to keep nothing of it in memory.
+
+        Args:
+            file: it must not change meanwhile.
+            length: bytes at most; None for all.
+            moved: told the length of each piece that was written.
+
+        Returns:
+            How many bytes were written.
+        """
+        count = 0
+        while length is None or count < length:
+            most = PIECE_BYTES if length is None else min(PIECE_BYTES, length - count)
+            piece = file.read(most)
+            if not piece:
+                break
+            self.write(piece)
+            count += len(piece)
+            moved(len(piece))
+        return count
 
     @abstractmethod
     def commit(self) -> None:

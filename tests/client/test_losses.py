@@ -12,7 +12,7 @@ import pytest
 from real_bus import RealBus
 
 from storagebus.client import Client
-from storagebus.client.uploads import RETAINED_BYTES_MAX
+from storagebus.client.replay import REPLAY_BYTES_MIN
 from storagebus.drivers import UploadState
 from storagebus.drivers.errors import (
     DataLossError,
@@ -244,12 +244,36 @@ def test_a_worker_that_is_stuck_costs_no_more_than_the_deadline() -> None:
 
 
 def test_the_bytes_kept_for_an_upload_are_bounded(client: Client) -> None:
-    # The inmemory driver keeps nothing beyond its process, so that nothing is ever
-    # reported as durable.
     with client.writer("/bounded/x") as upload:
-        for _ in range(24):
+        replay = upload._upload._upload._replay  # type: ignore[attr-defined]
+        for _ in range(80):
             upload.write(pattern(MIB))
-        retained = upload._upload._upload._retained  # type: ignore[attr-defined]
-        assert sum(map(len, retained._pieces)) <= RETAINED_BYTES_MAX
+            assert replay.held <= REPLAY_BYTES_MIN  # what was stored is let go
         upload.commit()
-    assert client.stat("/bounded/x").size == 24 * MIB
+    assert client.stat("/bounded/x").size == 80 * MIB
+
+
+def test_a_file_is_read_again_and_not_kept(
+    disk_bus: RealBus, loss: Callable[[RealBus], None], tmp_path: Path
+) -> None:
+    data = pattern(SIZE)
+    local = tmp_path / "local"
+    local.write_bytes(data)
+    lost = []
+
+    def moved(count: int) -> None:
+        if upload.size > 9 * MIB and not lost:
+            lost.append(upload.size)
+            loss(disk_bus)
+
+    with (
+        Client(disk_bus.endpoint, deadline=20.0) as client,
+        local.open("rb") as file,
+    ):
+        with client.writer("/again/x") as upload:
+            assert upload.write_from(file, moved=moved) == SIZE
+            replay = upload._upload._upload._replay  # type: ignore[attr-defined]
+            assert replay.held == 0
+            upload.commit()
+        assert lost
+        assert client.get_content("/again/x") == data

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
+import random
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from storagebus.drivers import Capabilities, StorageDriver, Walk, create
-from storagebus.drivers.errors import UnsupportedMethodError
+from storagebus.drivers.errors import InvalidStateError, UnsupportedMethodError
 
 FLAGS = st.booleans()
 LIMITS = st.none() | st.integers(0, 1 << 60)
@@ -51,3 +54,20 @@ def test_a_walk_without_skip_says_so() -> None:
 
     with Bare() as walk, pytest.raises(NotImplementedError):
         walk.skip()
+
+
+def test_a_writer_takes_what_a_file_holds() -> None:
+    data = random.Random(7).randbytes(2_500_000)
+    moved: list[int] = []
+    with create("inmemory", {}) as driver:
+        file = io.BytesIO(b"head" + data)
+        file.seek(4)
+        with driver.writer("/a") as writer:
+            assert writer.write_from(file, length=10) == 10
+            assert writer.write_from(file, moved=moved.append) == len(data) - 10
+            assert writer.write_from(file) == 0
+            writer.commit()
+            with pytest.raises(InvalidStateError):
+                writer.write_from(file)
+        assert driver.get_content("/a") == data
+        assert (len(moved), sum(moved)) == (3, len(data) - 10)
