@@ -1,0 +1,159 @@
+"""client/uploads.py: how an upload goes on when its worker is lost, with scripts."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from storagebus.broker.messages import Accepted, Open, Operation, Result, parse
+from storagebus.broker.wire import Payload, Type
+from storagebus.client.handles import run_now
+from storagebus.client.operations import Operations
+from storagebus.client.requests import Finished, Request
+from storagebus.client.uploads import Upload
+from storagebus.drivers.errors import (
+    DataLossError,
+    Executed,
+    StorageError,
+    UploadNotFoundError,
+    WorkerLostError,
+)
+
+
+class Stream:
+    """A stream of a scripted worker: it accepts, takes bytes, and ends as told.
+
+    Args:
+        size: what the upload holds, or the error instead of an ACCEPT.
+        write, end: error instead of taking bytes, or the end; None for success.
+    """
+
+    def __init__(
+        self,
+        size: int | StorageError = 0,
+        write: StorageError | None = None,
+        end: StorageError | Result | None = None,
+    ) -> None:
+        self._size, self._write, self._end = size, write, end
+        self.durable = 0
+        self.ended = False
+        self.taken: list[bytes] = []
+        self.ended_with: Type | None = None
+        self.asked = Open("")
+
+    async def opened(self) -> Accepted:
+        if isinstance(self._size, StorageError):
+            raise self._size
+        return Accepted(size=self._size, durable=self._size, upload_id="u1")
+
+    async def write(self, data: Payload) -> None:
+        if self._write is not None:
+            self.ended = True
+            raise self._write
+        self.taken.append(bytes(data))
+
+    def end(self, kind: Type) -> None:
+        self.ended_with = kind
+
+    async def finish(self) -> Finished:
+        self.ended = True
+        if isinstance(self._end, StorageError):
+            raise self._end
+        return Finished(self._end or Result(), b"")
+
+    def release(self) -> None:
+        pass
+
+
+class Script:
+    """A transport whose streams are prepared."""
+
+    def __init__(self, *streams: tuple[Operation, Stream]) -> None:
+        self._streams = deque(streams)
+
+    def now(self) -> float:
+        return 100.0
+
+    async def sleep(self, seconds: float) -> None:
+        pass
+
+    async def explain(self, error: StorageError) -> None:
+        pass
+
+    def begin(self, request: Request, *, brief: bool) -> Any:
+        operation, stream = self._streams.popleft()
+        assert request.operation is operation
+        stream.asked = parse(Open, request.fields)
+        return stream
+
+    def close(self) -> None:
+        assert not self._streams, "not everything was asked for"
+
+
+LOST = WorkerLostError("gone", executed=Executed.MAYBE)
+DATA = bytes(range(256)) * 1_200
+
+
+def write(stream: Stream) -> tuple[Operation, Stream]:
+    return Operation.WRITE, stream
+
+
+def status(state: str) -> tuple[Operation, Stream]:
+    return Operation.UPLOAD_STATUS, Stream(end=Result(state=state))
+
+
+def committing(*script: tuple[Operation, Stream]) -> Callable[[], None]:
+    """An upload of DATA that is committed, over these streams."""
+
+    def run() -> None:
+        transport = Script(*script)
+        upload = Upload(Operations(transport, "default", 30.0), "/a")
+        run_now(upload.open())
+        run_now(upload.write(DATA))
+        run_now(upload.commit())
+        transport.close()
+
+    return run
+
+
+def test_what_is_missing_is_sent_again_under_the_same_id() -> None:
+    second = Stream(100_000)
+    committing(write(Stream(write=LOST)), write(second))()
+    assert second.asked.upload_id == "u1"
+    assert b"".join(second.taken) == DATA[100_000:]
+    assert second.ended_with is Type.COMMIT
+
+
+def test_a_commit_that_has_run_is_not_repeated() -> None:
+    committing(write(Stream(end=LOST)), status("committed"))()
+
+
+def test_a_commit_that_has_not_run_is_repeated_under_a_new_claim() -> None:
+    second = Stream(len(DATA))
+    committing(write(Stream(end=LOST)), status("open"), write(second))()
+    assert second.ended_with is Type.COMMIT
+
+
+def test_a_commit_that_runs_while_it_is_asked_for() -> None:
+    gone = UploadNotFoundError()
+    committing(
+        write(Stream(end=LOST)),
+        status("open"),
+        write(Stream(gone)),
+        status("committed"),
+    )()
+
+
+def test_a_commit_of_which_nothing_is_known_may_have_run() -> None:
+    with pytest.raises(WorkerLostError) as caught:
+        committing(write(Stream(end=LOST)), status("unknown"))()
+    assert caught.value.executed is Executed.MAYBE
+
+
+def test_what_nobody_has_any_more_is_an_error_with_the_durable_offset() -> None:
+    with pytest.raises(DataLossError) as caught:
+        committing(write(Stream(write=LOST)), write(Stream(len(DATA) + 1)))()
+    assert caught.value.durable is not None
