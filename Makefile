@@ -9,7 +9,7 @@ BIN := .venv/bin
 WHEEL_BIN := build/wheel-venv/bin
 PIP := -m pip install -q --disable-pip-version-check --no-warn-script-location
 
-.PHONY: help demo test test-stores test-long lint types unit wheel dev clean bench
+.PHONY: help demo test test-stores test-long lint types unit wheel dev clean bench chaos
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -59,6 +59,9 @@ test-stores: dev  ## the cloud drivers, against real servers that it installs
 
 test-long: dev  ## upstream's sizes (5 GiB streams) and long chaos: about an hour
 	$(BIN)/python -m pytest -q -m long --timeout 3600
+
+chaos: dev  ## 5,000 transfers, a process killed every 300 ms (ARGS=--help for more)
+	PYTHONPATH=tests $(BIN)/python -m chaos --transfers 5000 --resumes 15 $(ARGS)
 
 bench: dev  ## the figures of the README, in one run (ARGS=--help for more)
 	$(BIN)/python tests/benchmarks/run.py $(ARGS)

@@ -17,8 +17,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from storagebus.drivers.errors import StorageError
+
 from .calls import Calls
-from .lane import Lane, Mix
+from .lane import PIECE_BYTES_MAX, Lane, Mix
 from .ledger import Ledger
 from .stores import AsyncStore, SyncStore, run_blocking
 
@@ -76,16 +78,7 @@ def main() -> None:
     for what, number in after.items():
         if number > before[what]:
             ledger.note("leak", what=f"{task.name}: {what}", number=number)
-    ledger.note(
-        "end",
-        name=task.name,
-        before=before,
-        after=after,
-        t=[t.name for t in threading.enumerate()],
-        fds=[
-            str(p.readlink()) for p in Path("/proc/self/fd").iterdir() if p.is_symlink()
-        ],
-    )
+    ledger.note("end", name=task.name, before=before, after=after)
 
 
 def _run_sync(
@@ -127,11 +120,13 @@ def _run_async(
 
 
 async def _warm_up(store: SyncStore | AsyncStore) -> None:
-    """One call, so that what a process opens once is open."""
+    """An upload that is dropped, so that what a process opens once is open."""
     try:
-        await store.stat("/")
-    except Exception:
-        pass  # the first process may be killed before the first call
+        upload = await store.writer("/warm/up")
+        await upload.write(bytes(PIECE_BYTES_MAX))
+        await upload.cancel()
+    except StorageError:
+        pass  # one that is struck already
 
 
 def _lanes(task: Task, store: SyncStore | AsyncStore, calls: Calls) -> list[Lane]:

@@ -60,11 +60,6 @@ def open_files(pid: int, roots: Iterable[Path]) -> Counter[str]:
     return found
 
 
-def sockets_left(folder: Path) -> list[str]:
-    """Sockets in the file system, after everything has ended."""
-    return [f"socket {path.name}" for path in folder.glob("b*") if path.is_socket()]
-
-
 def left_on_disk(root: Path) -> dict[str, int]:
     """Files of the driver's staging, by their ending: what the reaper will take."""
     found: Counter[str] = Counter()

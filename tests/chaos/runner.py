@@ -10,7 +10,7 @@ from pathlib import Path
 
 from .check import Findings, inspect
 from .fleet import Fleet, Member, State
-from .leaks import left_on_disk, sockets_left, unsettled
+from .leaks import left_on_disk, unsettled
 from .ledger import settle
 from .report import Report
 from .scene import Scene, Settings
@@ -31,9 +31,15 @@ class Run:
     Args:
         settings: how it is.
         say: told of each phase.
+        keep_ledgers: folder for the ledgers, to be looked at afterwards.
     """
 
-    def __init__(self, settings: Settings, say: Say = lambda line: None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        say: Say = lambda line: None,
+        keep_ledgers: Path | None = None,
+    ) -> None:
         self.settings = settings
         self._say = say
         self._scene = Scene(settings)
@@ -47,7 +53,7 @@ class Run:
         self._restore_at: float | None = None
         self._read: dict[Path, int] = {}
         self._transfers = 0
-        self.keep_ledgers: Path | None = None
+        self._keep_ledgers = keep_ledgers
 
     def report(self) -> Report:
         """Do it all; the processes and files are gone then."""
@@ -60,9 +66,9 @@ class Run:
         finally:
             self._fleet.is_over = True
             self._fleet.close()
-            if self.keep_ledgers is not None:
+            if self._keep_ledgers is not None:
                 for ledger in self._scene.ledgers():
-                    shutil.copy(ledger, self.keep_ledgers)
+                    shutil.copy(ledger, self._keep_ledgers)
             self._scene.close()
 
     # -- phases ---------------------------------------------------------------
@@ -121,7 +127,6 @@ class Run:
         fleet.is_over = True
         for kind in ("full-worker", "worker", "broker"):
             unclean += fleet.end(kind, END_S_MAX)
-        leaks += sockets_left(scene.folder)
         return Report(
             settings=self.settings,
             seconds=took_s,

@@ -63,6 +63,8 @@ class Settings:
         slack_s: how much longer a call may take on a loaded machine.
         every_s: mean seconds between strikes, by their kind.
         mix: what the clients do.
+        is_networked: whether one broker is reached over TCP, through a proxy.
+        has_full_disk: whether a service on a small disk runs beside.
     """
 
     seed: int = 1
@@ -77,6 +79,8 @@ class Settings:
     slack_s: float = 10.0
     every_s: Mapping[str, float] = field(default_factory=lambda: dict(CALM))
     mix: Mix = field(default_factory=Mix)
+    is_networked: bool = True
+    has_full_disk: bool = True
 
 
 @dataclass(slots=True)
@@ -112,9 +116,10 @@ class Scene:
         self.full = self.folder / "full"
         for directory in (self.root, self.full):
             directory.mkdir()
-        self.has_full_disk = self._mount_full_disk()
+        self.has_full_disk = settings.has_full_disk and self._mount_full_disk()
         self.doors = {
-            f"broker-{n}": self._doors(n, tcp=n == 1) for n in range(settings.brokers)
+            f"broker-{n}": self._doors(n, tcp=settings.is_networked and n == 1)
+            for n in range(settings.brokers)
         }
 
     @property
