@@ -3,6 +3,7 @@
 PYTHONPATH=tests python -m chaos                     20 seconds
 PYTHONPATH=tests python -m chaos --transfers 5000    as long as it takes
 PYTHONPATH=tests python -m chaos --seed 7 --json     for machines
+PYTHONPATH=tests python -m chaos --upgrades 10       rolling upgrades, to and fro
 
 `make chaos` is the long one. Which process does what when is not in the seed's power:
 a seed repeats the load and the strikes, not what they meet.
@@ -19,8 +20,21 @@ from .resume import Resume
 from .runner import Run
 from .scene import Settings
 from .schedule import CALM, KILL_EVERY_S
+from .upgrade import Upgrade
 
 SECONDS_MAX = 3_600.0
+
+
+def _upgrade(given: argparse.Namespace) -> int:
+    outcome = Upgrade(given.seed, _say).run(given.upgrades)
+    print(json.dumps(outcome.to_json(), indent=1) if given.json else outcome.line())
+    for problem in outcome.problems:
+        _say(f"  {problem}")
+    return 1 if outcome.problems else 0
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
 def main() -> int:
@@ -37,9 +51,14 @@ def main() -> int:
     parser.add_argument(
         "--resumes", type=int, default=0, help="streams broken to take the time"
     )
+    parser.add_argument(
+        "--upgrades", type=int, metavar="N", help="instead: N rolling upgrades"
+    )
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--ledgers", type=Path, help="keep the ledgers in this folder")
     given = parser.parse_args()
+    if given.upgrades:
+        return _upgrade(given)
     factor = given.kill_every / KILL_EVERY_S
     settings = Settings(
         seed=given.seed,
@@ -56,7 +75,7 @@ def main() -> int:
     )
     run = Run(
         settings,
-        lambda line: print(line, file=sys.stderr, flush=True),
+        _say,
         keep_ledgers=given.ledgers,
     )
     report = run.report()
@@ -67,7 +86,7 @@ def main() -> int:
     else:
         print(report.line())
         for problem in report.problems:
-            print(f"  {problem}")
+            _say(f"  {problem}")
     return 1 if report.problems else 0
 
 

@@ -132,21 +132,15 @@ class Scene:
         """Of the broker that is reached over TCP."""
         return [door.proxy for two in self.doors.values() for door in two if door.proxy]
 
-    def brokers(self) -> list[Program]:
-        """The brokers."""
+    def brokers(self, services: Sequence[str] = ("default", "full")) -> list[Program]:
+        """The brokers, which expect these services."""
+        expected = [word for name in services for word in ("--service", name)]
         return [
             Program(
                 "broker",
                 name,
                 fixed(
-                    *(
-                        *STORAGEBUS,
-                        "broker",
-                        "--service",
-                        "default",
-                        "--service",
-                        "full",
-                    ),
+                    *(*STORAGEBUS, "broker", *expected),
                     *("--clients", clients.listens, "--workers", workers.listens),
                 ),
                 {"STORAGEBUS_BROKER_ID": name},
