@@ -1,5 +1,4 @@
-"""The broker's own service, `$bus`: its status, draining a worker, and the news of how
-one ended. Pure."""
+"""The broker's own service, `$bus`: its status, and draining a worker. Pure."""
 
 from __future__ import annotations
 
@@ -35,9 +34,6 @@ def answer(core: BrokerCore, wanted: Open, opened: Message, now: float) -> Messa
             return error_message(error, stream)
         core.drain(worker)
         return Message(Type.RESULT, stream, fields=pack(Result(state="draining")))
-    if opened.code == Operation.OBITUARY:
-        core.ended(wanted.cookie, crashed=wanted.crashed)
-        return Message(Type.RESULT, stream, fields=pack(Result()))
     return error_message(
         UnsupportedMethodError(f"the broker has no operation {opened.code}"), stream
     )

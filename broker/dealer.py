@@ -15,7 +15,7 @@ from math import inf
 import zmq
 
 from ..drivers.errors import ProtocolError
-from .wire import MESSAGE_BYTES_MAX, Message, decode, encode
+from .wire import FRAMES_MAX, MESSAGE_BYTES_MAX, Message, Payload, decode, encode
 
 HEARTBEAT_IVL_MS = 1_000
 HEARTBEAT_TIMEOUT_MS = 4_000
@@ -88,18 +88,17 @@ class Dealer:
 
     def receive(self, most: int) -> Iterator[Message | ProtocolError]:
         """Up to `most` messages that have arrived; a broken one is its error."""
+        receive = self._socket.recv
         for _ in range(most):
             try:
-                head = self._socket.recv(zmq.DONTWAIT, copy=False)
+                frame = receive(zmq.DONTWAIT, copy=False)
             except zmq.Again:
                 return
-            frames: list[bytes | memoryview] = [head.bytes]
-            more = head.more
-            while more:
-                part = self._socket.recv(zmq.DONTWAIT, copy=False)
-                more = part.more
-                if len(frames) < 3:
-                    frames.append(part.buffer)
+            frames: list[Payload] = [frame.bytes]
+            while frame.more:
+                frame = receive(zmq.DONTWAIT, copy=False)
+                if len(frames) <= FRAMES_MAX:
+                    frames.append(frame.buffer)
             try:
                 yield decode(frames, from_broker=True)
             except ProtocolError as error:

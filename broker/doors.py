@@ -25,9 +25,8 @@ from .dealer import (
     take_event,
 )
 from .sessions import Door, Peer
-from .wire import Message, Payload, decode, encode
+from .wire import FRAMES_MAX, Message, Payload, decode, encode
 
-FRAMES_MAX = 2
 # Anybody may knock at the clients' door, so that its input is bounded, and it has no
 # heartbeats (see `dealer`): the ends of processes and TCP's keepalive tell of losses.
 _INPUT_OPTIONS: dict[Door, dict[int, int]] = {
@@ -93,22 +92,20 @@ class DoorSocket:
 
         Payloads stay ZeroMQ's own frames, so that they are passed on without a copy.
         """
-        socket = self._socket
+        receive = self._socket.recv
         for _ in range(most):
             try:
-                peer = Peer(self.door, socket.recv(zmq.DONTWAIT))
+                peer = Peer(self.door, receive(zmq.DONTWAIT))
             except zmq.Again:
                 return
-            frames: list[Payload] = []
+            # Behind the routing id there is always a frame, be it an empty one.
+            frame = receive(zmq.DONTWAIT, copy=False)
+            frames: list[Payload] = [frame.bytes]
             extra = 0
-            more = socket.getsockopt(zmq.RCVMORE)
-            while more:
-                part = socket.recv(zmq.DONTWAIT, copy=False)
-                more = part.more
-                if not frames:
-                    frames.append(part.bytes)
-                elif len(frames) < FRAMES_MAX:
-                    frames.append(cast(Payload, part))
+            while frame.more:
+                frame = receive(zmq.DONTWAIT, copy=False)
+                if len(frames) < FRAMES_MAX:
+                    frames.append(cast(Payload, frame))
                 else:
                     extra += 1
             if extra:

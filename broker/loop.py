@@ -148,9 +148,11 @@ class Broker:
                 self.core.disconnected(door.door, now)
                 self._flush(now)
             if socket in ready:
+                # What there is to send goes out together: ZeroMQ's own thread, and
+                # the receiver, then wake once for all of it.
                 for peer, message in door.receive(BATCH_MESSAGES):
                     self.core.received(peer, message, now)
-                    self._flush(now)
+                self._flush(now)
         now = time.monotonic()
         if now >= self.core.next_deadline():
             self.core.tick(now)

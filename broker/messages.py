@@ -48,7 +48,6 @@ class Operation(IntEnum):
     UPLOAD_STATUS = 11
     STATUS = 64
     DRAIN = 65
-    OBITUARY = 66
 
 
 DOWNLOADS = frozenset({Operation.LIST, Operation.WALK, Operation.READ})
@@ -121,7 +120,7 @@ def item(check: Check, default: Any = MISSING) -> Any:
     return field(default=default, metadata={"check": check})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Hello:
     """A peer's greeting."""
 
@@ -141,7 +140,7 @@ class Hello:
     cookie: str = item(_NAME, "")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Welcome:
     """The broker's answer; the epoch is in the header."""
 
@@ -154,14 +153,14 @@ class Welcome:
     brokers: tuple[str, ...] = item(_texts, ())
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Farewell:
     """Map of a GOAWAY; the reason is in the header."""
 
     detail: str = item(_TEXT, "")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Load:
     """Map of a worker's PONG."""
 
@@ -171,7 +170,7 @@ class Load:
     lag_ms: int = item(_COUNT, 0)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Update:
     """A worker's new absolute numbers."""
 
@@ -179,7 +178,7 @@ class Update:
     streams: int = item(_number(0, 100_000))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Open:
     """Arguments of an operation; the operation is the header's code."""
 
@@ -195,11 +194,9 @@ class Open:
     method: str = item(_text(16), "GET")
     expires: int = item(_COUNT, 1200)
     worker: str = item(_NAME, "")
-    cookie: str = item(_NAME, "")
-    crashed: bool = item(_flag, False)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Vouched:
     """What the broker says of an OPEN; no client can write this map."""
 
@@ -209,7 +206,7 @@ class Vouched:
     queued_us: int = item(_COUNT, 0)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Accepted:
     """Map of an ACCEPT: of a download its identity, of an upload all of it."""
 
@@ -220,7 +217,7 @@ class Accepted:
     generation: int = item(_COUNT, 1)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Progress:
     """Map of a CREDIT for an upload, and of PROGRESS."""
 
@@ -228,7 +225,7 @@ class Progress:
     done: int | None = item(_COUNT, None)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Result:
     """Map of a RESULT, whatever the operation."""
 
@@ -266,8 +263,8 @@ class Result:
         )
 
 
-_TABLES: dict[type, tuple[tuple[str, Check, Any], ...]] = {
-    cls: tuple((f.name, f.metadata["check"], f.default) for f in fields(cls))
+_CHECKS: dict[type, dict[str, tuple[Check | None, Any]]] = {
+    cls: {f.name: (f.metadata["check"], f.default) for f in fields(cls)}
     for cls in (
         Hello,
         Welcome,
@@ -281,13 +278,11 @@ _TABLES: dict[type, tuple[tuple[str, Check, Any], ...]] = {
         Result,
     )
 }
-
-
-_CHECKS: dict[type, dict[str, tuple[Check | None, Any]]] = {
-    cls: {name: (check, default) for name, check, default in table}
-    for cls, table in _TABLES.items()
-}
 _UNKNOWN: tuple[Check | None, Any] = (None, None)
+_REQUIRED: dict[type, tuple[str, ...]] = {
+    cls: tuple(name for name, (_, default) in table.items() if default is MISSING)
+    for cls, table in _CHECKS.items()
+}
 
 
 def pack(content: Any) -> bytes:
@@ -296,12 +291,33 @@ def pack(content: Any) -> bytes:
     Raises:
         ProtocolError: it is above the limit of a map.
     """
-    given = {}
-    for name, _, default in _TABLES[type(content)]:
-        value = getattr(content, name)
-        if default is MISSING or value != default:
-            given[name] = value
+    checks = _CHECKS[type(content)]
+    given = {
+        name: value for name, value in vars(content).items() if value != checks[name][1]
+    }
     return pack_map(given) if given else b""
+
+
+def pack_path(service: str, path: str) -> bytes:
+    """As `pack(Open(service, path))`: most calls say no more, and making an `Open` is
+    the larger part of packing it.
+
+    Raises:
+        ProtocolError: it is above the limit of a map.
+    """
+    return pack_map({"service": service, "path": path})
+
+
+def pack_vouched(client: str, user: str, attempt: int, queued_us: int) -> bytes:
+    """As `pack(Vouched(...))`, for what the broker adds to every OPEN."""
+    given: dict[str, Any] = {"client": client}
+    if user:
+        given["user"] = user
+    if attempt != 1:
+        given["attempt"] = attempt
+    if queued_us:
+        given["queued_us"] = queued_us
+    return pack_map(given)
 
 
 def parse(cls: type[_T], packed: bytes) -> _T:
@@ -310,23 +326,23 @@ def parse(cls: type[_T], packed: bytes) -> _T:
     Raises:
         ProtocolError: a key is missing or its value is not allowed; says which.
     """
-    given = unpack_map(packed)
     values: dict[str, Any] = {}
     checks = _CHECKS[cls]
-    for name, value in given.items():
+    for name, value in unpack_map(packed).items():
         check, default = checks.get(name, _UNKNOWN)
         if check is None or (value is None and default is None):
             continue
         if not check(value):
             raise ProtocolError(f"{cls.__name__}: {name!r} has a value that is not due")
         values[name] = tuple(value) if isinstance(value, list) else value
-    try:
-        return cls(**values)
-    except TypeError:
-        missing = [
-            n for n, (_, d) in checks.items() if d is MISSING and n not in values
-        ]
-        raise ProtocolError(f"{cls.__name__}: {missing[0]!r} is missing") from None
+    for name in _REQUIRED[cls]:
+        if name not in values:
+            raise ProtocolError(f"{cls.__name__}: {name!r} is missing")
+    # What is not given is the class's own default, so that the given values are all
+    # there is to an object: a tenth of the time of the constructor.
+    made = object.__new__(cls)
+    vars(made).update(values)
+    return made
 
 
 def error_message(error: StorageError, stream: int, epoch: int = 0) -> Message:

@@ -15,6 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 from math import inf
+from typing import NamedTuple
 
 from ..drivers.errors import (
     AccessDeniedError,
@@ -65,8 +66,7 @@ class Refused:
     error: StorageError
 
 
-@dataclass(frozen=True, slots=True)
-class Delivered:
+class Delivered(NamedTuple):
     """A message of this session that is not the session's own business."""
 
     message: Message
@@ -125,6 +125,11 @@ class PeerSession:
         self, message: Message, now: float
     ) -> tuple[list[Message], list[Event]]:
         """Take a message; returns what to send and what has happened."""
+        if message.stream:
+            if self.state is not State.OPEN or message.epoch != self.epoch:
+                return [], []  # of another incarnation
+            self._heard = now
+            return [], [Delivered(message)]
         if message.type is Type.WELCOME:
             return self._welcomed(message, now)
         if message.type is Type.GOAWAY:

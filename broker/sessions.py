@@ -6,7 +6,7 @@ Records only; what happens to them is the business of `core`.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from enum import Enum
+from enum import StrEnum
 from typing import NamedTuple
 
 from .budget import Flow
@@ -14,8 +14,8 @@ from .messages import STREAMS, Hello, Load, Operation
 from .wire import Message
 
 
-class Door(Enum):
-    """The two sockets of a broker."""
+class Door(StrEnum):
+    """The two sockets of a broker. Strings, as their hash is a part of every peer's."""
 
     CLIENTS = "clients"
     WORKERS = "workers"
@@ -26,14 +26,6 @@ class Peer(NamedTuple):
 
     door: Door
     routing_id: bytes
-
-
-class Line(Enum):
-    """What a stream waits for."""
-
-    CALL = "a slot"
-    STREAM = "a stream"
-    SUSPECT = "a worker that has no other suspect"
 
 
 class Stream:
@@ -54,12 +46,9 @@ class Stream:
         attempt: how often it was given to a worker.
         held: whether its client is granted nothing, since it left too much unread.
         given_up: since when nobody waits for it, though a worker has it; else None.
-        answered: whether its worker has sent anything.
-        suspect: digest of a request with which workers were lost before; else None.
     """
 
     __slots__ = (
-        "answered",
         "arrived",
         "attempt",
         "client",
@@ -71,7 +60,6 @@ class Stream:
         "holds_stream",
         "opened",
         "service",
-        "suspect",
         "upload",
         "worker",
         "worker_stream",
@@ -99,21 +87,13 @@ class Stream:
         self.attempt = 0
         self.held = False
         self.given_up: float | None = None
-        self.answered = False
-        self.suspect: bytes | None = None
-
-    @property
-    def line(self) -> Line:
-        """What it waits for."""
-        if self.suspect is not None:
-            return Line.SUSPECT
-        return Line.STREAM if self.holds_stream else Line.CALL
 
 
 class ClientSession:
     """A client.
 
     Attributes:
+        label: for logs, and for what the broker vouches for.
         spoken: whether it has used its epoch, and so has seen our WELCOME.
         drained: whether it has said, when told that the broker ends, that it opens
             nothing more.
@@ -123,6 +103,7 @@ class ClientSession:
         "drained",
         "epoch",
         "hello",
+        "label",
         "last_stream",
         "peer",
         "spoken",
@@ -134,16 +115,12 @@ class ClientSession:
         self.peer = peer
         self.epoch = epoch
         self.hello = hello
+        self.label = f"{hello.name or 'client'}#{epoch}"
         self.user = ""
         self.spoken = False
         self.drained = False
         self.streams: dict[int, Stream] = {}
         self.last_stream = 0
-
-    @property
-    def label(self) -> str:
-        """For logs, and for what the broker vouches for."""
-        return f"{self.hello.name or 'client'}#{self.epoch}"
 
 
 class WorkerSession:
@@ -201,16 +178,6 @@ class WorkerSession:
     def pressure(self) -> float:
         """How loaded it is, for comparing two workers."""
         return (self.calls + self.open) / max(1, self.slots)
-
-    @property
-    def key(self) -> str:
-        """What its process is known by to whoever has started it."""
-        return self.hello.cookie or self.id
-
-    @property
-    def has_suspect(self) -> bool:
-        """Whether a call is here with which workers were lost before."""
-        return any(stream.suspect is not None for stream in self.streams.values())
 
     def stuck_s(self, now: float) -> float:
         """Seconds since which it has not let go of a call that was given up."""

@@ -14,7 +14,6 @@ from ..drivers.errors import (
     CancelledError,
     DeadlineExceededError,
     Executed,
-    PoisonRequestError,
     ProtocolError,
     StorageError,
     TooLargeError,
@@ -27,15 +26,13 @@ from .backlog import Backlog
 from .budget import Budget, Flow
 from .messages import (
     INLINE_BYTES_MAX,
+    NAME_CHARACTERS_MAX,
     STREAMS,
-    Open,
-    Vouched,
     error_message,
-    pack,
+    pack_vouched,
 )
-from .poison import Poison, digest_of
 from .roster import Roster
-from .sessions import ClientSession, Line, Session, Stream, WorkerSession
+from .sessions import ClientSession, Session, Stream, WorkerSession
 from .settings import BrokerSettings
 from .unread import Unread
 from .wire import BUDGET_MS_DEFAULT, TERMINAL, Message, Type
@@ -73,14 +70,7 @@ class Switch:
         )
         self.unread = Unread(settings.floor_bytes, settings.pool_bytes)
         self.backlogs: dict[str, Backlog] = {}
-        self.poison = Poison()
-        self.counters = {
-            "opened": 0,
-            "busy": 0,
-            "expired": 0,
-            "rerouted": 0,
-            "poisoned": 0,
-        }
+        self.counters = {"opened": 0, "busy": 0, "expired": 0, "rerouted": 0}
         self._retiring = False
         self._send = send
         self._next_token = count(FENCE_TOKEN_MIN).__next__
@@ -88,23 +78,21 @@ class Switch:
     # -- from clients ---------------------------------------------------------
 
     def open(
-        self, client: ClientSession, wanted: Open, message: Message, now: float
+        self, client: ClientSession, service: str, message: Message, now: float
     ) -> None:
         """An OPEN: give it to a worker, let it wait for one, or refuse it."""
         self.counters["opened"] += 1
         budget_ms = message.budget_ms or BUDGET_MS_DEFAULT
-        stream = Stream(client, message, wanted.service, now, now + budget_ms / 1000)
+        stream = Stream(client, message, service, now, now + budget_ms / 1000)
         client.streams[message.stream] = stream
         if len(message.payload) > INLINE_BYTES_MAX:
             error = f"an OPEN takes {INLINE_BYTES_MAX} bytes; larger ones are uploads"
             self.end(stream, TooLargeError(error))
             return
-        if not self.roster.knows(wanted.service):
+        if not self.roster.knows(service):
             known = ", ".join(sorted(self.roster.services)) or "none"
-            error = f"{wanted.service!r}; this broker has: {known}"
+            error = f"{service!r}; this broker has: {known}"
             self.end(stream, UnknownServiceError(error))
-            return
-        if len(self.poison) and self._is_poison(stream, now):
             return
         if len(client.streams) > self.settings.client_streams_max:
             most = self.settings.client_streams_max
@@ -119,11 +107,11 @@ class Switch:
             stream.flow = flow
             if not stream.upload:
                 self._first_grant(client, stream, flow, message.limit)
-        waiting = self.backlogs.get(wanted.service)
-        if waiting is not None and waiting.head(stream.line) is not None:
+        waiting = self.backlogs.get(service)
+        if waiting is not None and waiting.waits(stream.holds_stream):
             self._wait_or_refuse(stream)
             return
-        worker = self._pick(stream)
+        worker = self.roster.pick(service, stream.holds_stream)
         if worker is None:
             self._wait_or_refuse(stream)
         else:
@@ -203,10 +191,6 @@ class Switch:
         if stream is None:
             return  # it has ended; what was under way is ignored
         relayed = relay.to_client(self.budget, stream, message)
-        stream.answered = True
-        if stream.suspect is not None:
-            self.poison.clear(stream.suspect)
-            stream.suspect = None
         client = stream.client
         if client is not None and relayed is not None:
             self._send(client, relayed, stream.client_stream)
@@ -224,12 +208,14 @@ class Switch:
         backlog = self.backlogs.get(service)
         if backlog is None or not len(backlog):
             return
-        for line in Line:
-            while (stream := backlog.head(line)) is not None:
-                worker = self._pick(stream)
+        for holds_stream in (False, True):
+            while backlog.waits(holds_stream):
+                worker = self.roster.pick(service, holds_stream)
                 if worker is None:
                     break
-                backlog.take(line)
+                stream = backlog.take(holds_stream)
+                if stream is None:
+                    break
                 if stream.expires <= now:
                     self._expired(stream)
                 else:
@@ -253,14 +239,8 @@ class Switch:
             self._to_worker(stream, Message(Type.DETACH, offset=sent))
         client.streams.clear()
 
-    def worker_lost(self, worker: WorkerSession, now: float) -> None:
+    def worker_lost(self, worker: WorkerSession) -> None:
         """Its streams may have run, and end at once."""
-        digests = [
-            digest_of(stream.service, stream.opened)
-            for stream in worker.streams.values()
-            if not stream.answered
-        ]
-        self.poison.lost(worker.key, digests, now)
         for stream in list(worker.streams.values()):
             worker.drop(stream)
             what = f"worker {worker.id} of service {stream.service!r} was lost"
@@ -288,8 +268,8 @@ class Switch:
     def refuse_waiting(self, service: str, error: StorageError) -> None:
         """End all that waits for a service that will have no worker any more."""
         backlog = self._backlog(service)
-        for line in Line:
-            while (stream := backlog.take(line)) is not None:
+        for holds_stream in (False, True):
+            while (stream := backlog.take(holds_stream)) is not None:
                 self.end(stream, error)
 
     def retire(self) -> None:
@@ -316,35 +296,19 @@ class Switch:
 
     # -- within ---------------------------------------------------------------
 
-    def _pick(self, stream: Stream) -> WorkerSession | None:
-        alone = stream.suspect is not None
-        return self.roster.pick(stream.service, stream.holds_stream, alone=alone)
-
-    def _is_poison(self, stream: Stream, now: float) -> bool:
-        """Refuse a request that has ended too many workers; note one that may have."""
-        digest = digest_of(stream.service, stream.opened)
-        deaths = self.poison.deaths(digest, now)
-        if deaths and self.poison.is_poison(digest):
-            self.counters["poisoned"] += 1
-            what = f"{deaths} workers of service {stream.service!r} were lost with it"
-            self.end(stream, PoisonRequestError(what))
-            return True
-        if deaths:
-            stream.suspect = digest
-        return False
-
     def _forward(self, stream: Stream, worker: WorkerSession, now: float) -> None:
         opened, client = stream.opened, stream.client
         assert client is not None
         worker.take(stream)
         stream.attempt += 1
         waited_us = int((now - stream.arrived) * 1_000_000)
-        vouched = Vouched(client.label[:128], client.user, stream.attempt, waited_us)
+        name = client.label[:NAME_CHARACTERS_MAX]
+        vouched = pack_vouched(name, client.user, stream.attempt, waited_us)
         left_ms = max(1, int((stream.expires - now) * 1000))
         limit = stream.flow.passed if stream.flow is not None else opened.limit
         self._to_worker(
             stream,
-            opened._replace(budget_ms=left_ms, limit=limit, vouched=pack(vouched)),
+            opened._replace(budget_ms=left_ms, limit=limit, vouched=vouched),
         )
 
     def _expired(self, stream: Stream) -> None:

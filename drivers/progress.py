@@ -13,8 +13,6 @@ it does nothing.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 
 class Steps:
@@ -44,11 +42,21 @@ def step() -> None:
         steps.done += 1
 
 
-@contextmanager
-def counted(steps: Steps) -> Iterator[None]:
-    """Count the steps of what this thread does meanwhile."""
-    before, _current.steps = _current.steps, steps
-    try:
-        yield
-    finally:
-        _current.steps = before
+class counted:
+    """A `with` block in which the steps of this thread are counted.
+
+    Args:
+        steps: where.
+    """
+
+    __slots__ = ("_before", "_steps")
+
+    def __init__(self, steps: Steps) -> None:
+        self._steps = steps
+
+    def __enter__(self) -> None:
+        self._before = _current.steps
+        _current.steps = self._steps
+
+    def __exit__(self, *_: object) -> None:
+        _current.steps = self._before

@@ -16,12 +16,12 @@ FUNCTION_LINES_MAX = 70
 PURE = {
     "broker": (
         "admin addresses backlog budget core flow greeting messages moments notices "
-        "poison relay roster session sessions settings strangers switch unread wire"
+        "relay roster session sessions settings strangers switch unread wire"
     ),
     "client": "brokers core requests retry streams",
     "drivers": "contract errors parameters paths walking",
     "workers": (
-        "actions calls core downloads drain faults kinds links members pool "
+        "actions calls core downloads drain faults kinds links members pace pool "
         "restart schedule shares streams uploads"
     ),
 }

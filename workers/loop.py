@@ -1,12 +1,14 @@
-"""The worker's thread: it polls the brokers, asks the machine, and does what it says.
+"""The worker's loop: it polls the brokers, asks the machine, and does what it says.
 
-The only file of the worker that knows ZeroMQ and the clock.
+The only file of the worker that knows ZeroMQ and the clock. One thread at a time
+drives it (`helm`): it runs quick jobs of the driver itself and hands others to threads.
 """
 
 from __future__ import annotations
 
 import logging
 import math
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -20,14 +22,17 @@ from ..broker.wire import Message
 from ..drivers.contract import StorageDriver
 from .actions import Note, Send, Start, Stop
 from .core import WorkerCore
+from .helm import Helm
 from .jobs import Outcome
+from .pace import Pace
 from .schedule import Task
 from .threads import Threads
 
 BATCH_MESSAGES = 64
 """Messages taken from one broker before the others have their turn."""
-BATCH_JOBS = 64
-"""Outcomes taken, or jobs run inline, before messages have their turn."""
+BATCH_JOBS = 16
+"""Outcomes taken, or jobs run by the loop itself, before messages have their turn and
+what there is to send is sent."""
 POLL_MS_MAX = 1_000
 FAREWELL_MS = 50
 """Time that libzmq gets to send the last messages."""
@@ -38,7 +43,7 @@ log = logging.getLogger("storagebus.worker")
 
 
 class WorkerLoop:
-    """A worker and its sockets; to be made, run and closed in one thread.
+    """A worker and its sockets.
 
     Args:
         driver: the driver, behind its checks.
@@ -50,14 +55,16 @@ class WorkerLoop:
         self, driver: StorageDriver, hello: Hello, endpoints: Sequence[str]
     ) -> None:
         self.core = WorkerCore(hello, len(endpoints))
-        self._driver = driver
+        self._never_waits = driver.capabilities.nonblocking
         self._wakeup = Wakeup()
         self._threads = Threads(driver, self._wakeup, self.run_task)
-        self._inline: deque[Task] | None = (
-            deque() if driver.capabilities.nonblocking else None
-        )
+        self._pace = Pace()
+        self._helm = Helm(self._drive)
+        self._quick: deque[Task] = deque()
         self._commands: deque[Callable[[float], None]] = deque()
         self._stop: Stop | None = None
+        self._fault: BaseException | None = None
+        self._over = threading.Event()
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._poller = zmq.Poller()
         self._poller.register(self._wakeup.fileno(), zmq.POLLIN)
@@ -90,19 +97,25 @@ class WorkerLoop:
     def run(self) -> Stop:
         """Serve until told to stop; says why it ended.
 
+        The calling thread only waits: in the main thread, signals find it free.
+
         Raises:
             BaseException: what the driver raised to end the process.
         """
         try:
-            while self._stop is None:
-                self._turn()
+            self._helm.start()
+            self._over.wait()
+            if self._fault is not None:
+                raise self._fault
             time.sleep(FAREWELL_MS / 1000)
         finally:
             self.close()
+        assert self._stop is not None
         return self._stop
 
     def close(self) -> None:
-        """Close the sockets."""
+        """Close the sockets; nobody may be at the helm any more."""
+        self._helm.stop()
         self._threads.stop()
         for dealer in self._dealers:
             dealer.close()
@@ -124,14 +137,37 @@ class WorkerLoop:
             self.core.disconnected(number, now)
             self._flush(now)
 
-    def _turn(self) -> None:
-        """Sleep until something happens, and deal with a bounded part of it."""
+    def _drive(self, held: Task | None) -> None:
+        """Drive the loop until it ends, or the helm is lost.
+
+        Args:
+            held: the job that holds up the thread that drove it before.
+        """
+        try:
+            if held is not None:
+                self._threads.adopt()
+                self._pace.stalled(held.stream.operation, time.monotonic())
+            while self._stop is None:
+                late = self._turn()
+                if late is not None:
+                    self._threads.join(*late)
+                    return
+        except BaseException as fault:
+            self._fault = fault
+        self._over.set()
+
+    def _turn(self) -> tuple[Task, Outcome | BaseException] | None:
+        """Sleep until something happens, and deal with a bounded part of it.
+
+        Returns:
+            None; or the end of a job that has taken so long that another thread has
+            the helm now.
+        """
         ready = dict(self._poller.poll(self._wait_ms()))
         woken = now = time.monotonic()
         if self._wakeup.fileno() in ready:
             self._wakeup.clear()
-        while self._commands:
-            self._commands.popleft()(now)
+        self._obey(now)
         for number, dealer in enumerate(self._dealers):
             socket, monitor = dealer.pollables
             if monitor in ready:
@@ -139,21 +175,28 @@ class WorkerLoop:
             if socket in ready:
                 for message in dealer.receive(BATCH_MESSAGES):
                     self.core.received(number, message, now)
-                    self._flush(now)
-        now = time.monotonic()
-        for task, outcome in self._threads.take(BATCH_JOBS):
-            self.core.finished(task, outcome, now)
-            self._flush(now)
-        self._run_inline()
+        if self._threads.done:
+            now = time.monotonic()
+            for task, outcome in self._threads.take(BATCH_JOBS):
+                self.core.finished(task, outcome, now)
+        self._flush(now)
+        late = self._run_quick()
+        if late is not None:
+            return late
         now = time.monotonic()
         due = self.core.next_deadline(now)
         if due is not None and now >= due:
             self.core.tick(now)
         self._flush(now)
         self.core.lag_s = max(now - woken, self.core.lag_s * LAG_DECAY)
+        return None
+
+    def _obey(self, now: float) -> None:
+        while self._commands:
+            self._commands.popleft()(now)
 
     def _wait_ms(self) -> int:
-        if self._inline or self._threads.done or self._commands:
+        if self._quick or self._threads.done or self._commands:
             return 0
         now = time.monotonic()
         due = self.core.next_deadline(now)
@@ -169,16 +212,31 @@ class WorkerLoop:
                 self.core.disconnected(number, now)
             self._flush(now)
 
-    def _run_inline(self) -> None:
-        """The work of a driver that never waits, a bounded part of it."""
-        if self._inline is None:
-            return
-        for _ in range(min(len(self._inline), BATCH_JOBS)):
-            task = self._inline.popleft()
-            outcome = self.run_task(task, self._driver)
-            now = time.monotonic()
+    def _run_quick(self) -> tuple[Task, Outcome | BaseException] | None:
+        """Run jobs that are known to be quick, a bounded part of them; see `_turn`."""
+        now = time.monotonic()
+        for _ in range(min(len(self._quick), BATCH_JOBS)):
+            task = self._quick.popleft()
+            if not self._is_quick(task, now):  # since it was put here
+                self._threads.start(task)
+                continue
+            self._helm.leave(task)
+            outcome = self._threads.attempt(task)
+            if not self._helm.back(task):
+                return task, outcome
+            if isinstance(outcome, BaseException):
+                raise outcome
+            began, now = now, time.monotonic()
+            self._pace.took(task.stream.operation, (now - began) * 1_000_000, now)
+            self._obey(now)  # what came before the outcome goes before it
             self.core.finished(task, outcome, now)
-            self._flush(now)
+        return None
+
+    def _is_quick(self, task: Task, now: float) -> bool:
+        """Whether the loop may run a task itself."""
+        return self._never_waits or (
+            not task.bulk and self._pace.is_quick(task.stream.operation, now)
+        )
 
     def _flush(self, now: float) -> None:
         """Do what the machine has asked for."""
@@ -189,10 +247,10 @@ class WorkerLoop:
                 if not self.deliver(action.link, action.message):
                     self.core.undelivered(action.link, now)
             elif isinstance(action, Start):
-                if self._inline is None:
-                    self._threads.start(action.task)
+                if self._is_quick(action.task, now):
+                    self._quick.append(action.task)
                 else:
-                    self._inline.append(action.task)
+                    self._threads.start(action.task)
             elif isinstance(action, Note):
                 log.log(
                     logging.WARNING if action.serious else logging.INFO, action.text

@@ -55,6 +55,26 @@ class Threads:
             name = f"{THREADS_NAME}-{self._threads}"
             threading.Thread(target=self._work, name=name, daemon=True).start()
 
+    def adopt(self) -> None:
+        """A thread of the loop's that is in a task will come to `join`. Called by the
+        loop only."""
+        self._busy += 1
+        self._threads += 1
+
+    def attempt(self, task: Task) -> Outcome | BaseException:
+        """Run a task in the calling thread; what is meant to end the process comes
+        back as an exception."""
+        try:
+            return self._run(task, self._driver)
+        except BaseException as error:
+            return error
+
+    def join(self, task: Task, outcome: Outcome | BaseException) -> None:
+        """Called by a thread that was adopted, when its task has ended: give the
+        outcome in, and be one of the pool from then on."""
+        self._give(task, outcome)
+        self._work()
+
     def take(self, most: int) -> list[tuple[Task, Outcome]]:
         """Outcomes that have come in. Called by the loop only.
 
@@ -77,10 +97,8 @@ class Threads:
 
     def _work(self) -> None:
         while (task := self._tasks.get()) is not None:
-            outcome: Outcome | BaseException
-            try:
-                outcome = self._run(task, self._driver)
-            except BaseException as error:
-                outcome = error
-            self.done.append((task, outcome))
-            self._wakeup.set()
+            self._give(task, self.attempt(task))
+
+    def _give(self, task: Task, outcome: Outcome | BaseException) -> None:
+        self.done.append((task, outcome))
+        self._wakeup.set()

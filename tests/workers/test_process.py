@@ -146,6 +146,39 @@ def test_calls_run_beside_each_other_and_beside_the_protocol(broker, start):
     assert time.monotonic() - began < 2
 
 
+def test_a_quick_driver_that_hangs_all_at_once_silences_nobody(broker, start):
+    """The loop runs the first of these itself, having found stat to be quick."""
+    process = start({}, broker.endpoint)
+    broker.welcome()
+    for _ in range(50):
+        broker.call(Operation.STAT, "/word")
+    tasks = Path(f"/proc/{process.pid}/task").glob("*/comm")
+    assert "storagebus-driv" not in {task.read_text().strip() for task in tasks}
+    began = time.monotonic()
+    hanging = [broker.open(Operation.STAT, "/sleep/0.9") for _ in range(4)]
+    for token in range(10):
+        broker.send(Type.PING, offset=100 + token)
+        pong = broker.expect(Type.PONG)
+        assert pong.offset == 100 + token
+        assert parse(Load, pong.fields).calls == 4
+        assert broker.call(Operation.PUT, "/p", payload=b"x") is not None
+        assert broker.call(Operation.STAT, "/word").size == 0
+    assert time.monotonic() - began < 0.9
+    for _ in hanging:
+        broker.expect(Type.RESULT)
+    assert time.monotonic() - began >= 0.9
+    assert broker.call(Operation.STAT, "/word").size == 0
+
+
+def test_a_signal_ends_a_worker_whose_loop_a_driver_has_in_hand(broker, start):
+    process = start({}, broker.endpoint)
+    broker.welcome()
+    broker.call(Operation.STAT, "/word")
+    broker.open(Operation.STAT, "/sleep/30")
+    process.send_signal(signal.SIGINT)
+    assert ended(process)[0] == 0
+
+
 def test_sigterm_drains(broker, start, tmp_path):
     note = tmp_path / "note"
     process = start({"note": str(note)}, broker.endpoint)
