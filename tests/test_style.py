@@ -89,6 +89,7 @@ TESTED_BY = {
         "memoryreader": "drivers/test_inmemory.py",
         "memoryuploads": "drivers/test_inmemory.py",
         "memorywriter": "drivers/test_inmemory.py",
+        "objectstore/*": "drivers/s3/test_driver.py",
         "refusals": "drivers/test_durable.py",
         "s3/*": "drivers/s3/test_driver.py",
     },

@@ -1,34 +1,24 @@
-"""The SDK's clients and the transfer threads: one set a process, made when needed.
-
-Neither survives a fork: a child that used its parent's sockets or threads would hang
-or mix replies up. So they belong to a process id, and a child makes its own.
-"""
+"""The SDK's clients for blobs, and how they are set up."""
 
 from __future__ import annotations
 
 import logging
-import os
 import random
-import threading
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import Any
 
+from ..objectstore.clients import CALLERS_CONNECTIONS, Clients
 from .credentials import credential_of
 from .parameters import Options
 
-CALLERS_CONNECTIONS = 32
-"""Connections for calls of the driver's callers, besides one a transfer thread."""
 PAUSE_SECONDS_MAX = 10.0
 JITTER = 0.2
 """Share by which a pause is shorter or longer, so that callers do not retry as one."""
 
 _requests = logging.getLogger("storagebus.drivers.azure.requests")
 _requests.setLevel(logging.WARNING)  # the SDK tells of each request in twenty lines
-_T = TypeVar("_T")
 
 
-class Clients:
+class AzureClients(Clients):
     """What talks to the service, made at the first call in each process.
 
     Args:
@@ -36,62 +26,18 @@ class Clients:
     """
 
     def __init__(self, options: Options) -> None:
+        super().__init__(options.maxthreads, "storagebus-azure")
         self._options = options
-        self._lock = threading.Lock()
-        self._pid = os.getpid()
-        self._service: Any = None
-        self._container: Any = None
-        self._threads: ThreadPoolExecutor | None = None
-
-    def container(self) -> Any:
-        """The SDK's client of the container."""
-        if self._pid != os.getpid():
-            self._renew()
-        container = self._container
-        if container is None:
-            with self._lock:
-                if self._container is None:
-                    self._service = make_service(self._options)
-                    self._container = self._service.get_container_client(
-                        self._options.container
-                    )
-                container = self._container
-        return container
 
     def service(self) -> Any:
         """The SDK's client of the account."""
-        self.container()
-        return self._service
+        return self.one("account", lambda: make_service(self._options))
 
-    def submit(self, call: Callable[..., _T], *args: Any) -> Future[_T]:
-        """Run a transfer on one of the `maxthreads` threads."""
-        if self._pid != os.getpid():
-            self._renew()
-        with self._lock:
-            if self._threads is None:
-                self._threads = ThreadPoolExecutor(
-                    self._options.maxthreads, "storagebus-azure"
-                )
-            return self._threads.submit(call, *args)
-
-    def close(self) -> None:
-        """End the threads, after the transfers under way, and the connections."""
-        if self._pid != os.getpid():
-            return
-        with self._lock:
-            threads, self._threads = self._threads, None
-            service, self._service = self._service, None
-            self._container = None
-        if threads is not None:
-            threads.shutdown(wait=True, cancel_futures=True)
-        if service is not None:
-            service.close()
-
-    def _renew(self) -> None:
-        # A lock that was held at the fork would stay locked for ever in the child.
-        self._lock = threading.Lock()
-        self._service = self._container = self._threads = None
-        self._pid = os.getpid()
+    def container(self) -> Any:
+        """The SDK's client of the container, over the account's connections."""
+        service = self.service()
+        name = self._options.container
+        return self.one("container", lambda: service.get_container_client(name))
 
 
 def make_service(options: Options) -> Any:

@@ -1,56 +1,31 @@
-"""Requests to one container: names for paths, conditions, typed errors."""
+"""Requests to one container: the arguments they share, and what they answer."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from ..contract import FileInfo
-from ..errors import InvalidPathError, PathConflictError, PathNotFoundError
-from .client import Clients
+from ..errors import (
+    InvalidPathError,
+    PathConflictError,
+    PathNotFoundError,
+    StorageError,
+)
+from ..objectstore.store import OBJECT_TYPE, Found, Store, quoted, unquoted
+from ..progress import step
+from .client import AzureClients
 from .errors import typed
 from .parameters import Options
 from .signer import Signer
 
-OBJECT_TYPE = "application/octet-stream"
-UPLOADS = "~uploads/"
-"""Below the root: uploads. "~" lies outside the path grammar."""
 UPLOAD_MARK = "storagebus_upload"
 """Metadata of a blob: the upload that it came from."""
-NAME_BYTES_MAX = 1_024
+PAGE_KEYS_MAX = 5_000
 SEGMENTS_MAX = 254
+_NOT_FOUND = 404
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
-    """What is known of a blob.
-
-    Attributes:
-        size: bytes.
-        mod_time: time of the last commit, whole seconds.
-        etag: the service's ETag, without quotes.
-        metadata: the blob's, with names in lower case.
-    """
-
-    size: int
-    mod_time: datetime
-    etag: str
-    metadata: Mapping[str, str]
-
-    @property
-    def upload_id(self) -> str:
-        """The upload that the blob came from, "" if unknown."""
-        return self.metadata.get(UPLOAD_MARK, "")
-
-    def info(self, path: str) -> FileInfo:
-        """The same as `stat` says it."""
-        return FileInfo(path, self.size, self.mod_time, False, self.etag)
-
-
-class Container:
+class Container(Store):
     """The container of a driver, below its root directory.
 
     Args:
@@ -58,36 +33,25 @@ class Container:
         clients: makes the SDK's clients.
     """
 
-    def __init__(self, options: Options, clients: Clients) -> None:
+    batch_keys_max = 256
+    lists_from = False
+
+    def __init__(self, options: Options, clients: AzureClients) -> None:
+        super().__init__(options.rootdirectory)
         self.options = options
         self.clients = clients
         self.signer = Signer(options, clients)
-        root = options.rootdirectory
-        self.root = f"{root}/" if root else ""
-        self.uploads = self.root + UPLOADS
 
     def key(self, path: str) -> str:
-        """The name of a blob, or of a directory without its last slash.
-
-        Raises:
-            InvalidPathError: no name can be that long or deep.
-        """
-        key = self.root + path[1:]
-        if len(key) > NAME_BYTES_MAX or key.count("/") >= SEGMENTS_MAX:
+        key = super().key(path)
+        if key.count("/") >= SEGMENTS_MAX:
             raise InvalidPathError(
-                f"its name has more than {NAME_BYTES_MAX} bytes "
-                f"or {SEGMENTS_MAX} segments",
-                path=path,
+                f"its name has more than {SEGMENTS_MAX} segments", path=path
             )
         return key
 
-    def directory_key(self, path: str) -> str:
-        """The prefix of all names below a directory."""
-        return self.root if path == "/" else self.key(path) + "/"
-
-    def path(self, key: str) -> str:
-        """The path of a name below the root."""
-        return "/" + key[len(self.root) :]
+    def typed(self, error: Exception, path: str | None) -> StorageError:
+        return typed(error, path)
 
     def call(
         self,
@@ -117,18 +81,9 @@ class Container:
             if if_match or if_none:
                 given |= _conditions(if_match, if_none)
             blob = self.clients.container().get_blob_client(key)
-            return getattr(blob, operation)(*args, **given)
-
-    @contextmanager
-    def errors(self, path: str | None) -> Iterator[None]:
-        """Whatever the SDK raises inside leaves as a `StorageError`."""
-        try:
-            yield
-        except Exception as error:
-            mapped = typed(error, path)
-            if mapped is error:
-                raise
-            raise mapped from None
+            reply = getattr(blob, operation)(*args, **given)
+        step()
+        return reply
 
     def put(self, key: str, content: bytes, path: str | None) -> None:
         """Store a blob whole, in one request."""
@@ -160,14 +115,48 @@ class Container:
             return publish()
 
     def head(self, key: str, path: str | None) -> Found | None:
-        """What is known of a blob, or None when there is none."""
         try:
             return found_of(self.call("get_blob_properties", key, path))
         except PathNotFoundError:
             return None
 
+    def entries(
+        self,
+        prefix: str,
+        path: str | None,
+        *,
+        start_after: str = "",
+        delimiter: str = "",
+        metadata: bool = False,
+        keys_max: int | None = None,
+    ) -> Iterator[tuple[str, Found | None]]:
+        include = ["metadata"] if metadata else None
+        given = {"results_per_page": keys_max or PAGE_KEYS_MAX}
+        with self.errors(path):
+            client = self.clients.container()
+            if delimiter:
+                found = client.walk_blobs(prefix, include, delimiter, **given)
+            else:
+                found = client.list_blobs(prefix, include, **given)
+            pages = found.by_page()
+        while True:
+            with self.errors(path):
+                page: Any = next(pages, None)
+                if page is None:
+                    return
+                page = list(page)
+            step()
+            for entry in page:
+                is_blob = getattr(entry, "etag", None) is not None
+                yield entry.name, found_of(entry) if is_blob else None
+
     def delete(self, key: str, path: str | None, if_match: str = "") -> None:
         """Delete one blob and its snapshots, there or not.
+
+        Args:
+            key: the blob.
+            path: what it belongs to, for errors.
+            if_match: the ETag that it must have; "" for any.
 
         Raises:
             PreconditionError: it has another ETag than `if_match`, or is gone.
@@ -179,15 +168,43 @@ class Container:
         except PathNotFoundError:
             return
 
+    def delete_batch(
+        self, keys: Sequence[str], path: str | None
+    ) -> Iterator[StorageError]:
+        with self.errors(path):
+            replies = list(
+                self.clients.container().delete_blobs(
+                    *keys, delete_snapshots="include", raise_on_any_failure=False
+                )
+            )
+        step()
+        if len(replies) != len(keys):
+            raise StorageError("a batch was not understood", path=path)
+        for key, reply in zip(keys, replies, strict=True):
+            if reply.status_code >= 400 and reply.status_code != _NOT_FOUND:
+                yield typed(_Refused(reply), self.path(key))
+
+
+class _Refused(Exception):
+    """One reply of a batch in the form of the SDK's own errors."""
+
+    def __init__(self, reply: Any) -> None:
+        super().__init__(reply.status_code)
+        self.status_code = reply.status_code
+        self.error_code = reply.headers.get("x-ms-error-code", "")
+        self.response = reply
+
 
 def found_of(properties: Any) -> Found:
     """What the SDK's properties of a blob say."""
-    metadata = properties.metadata or {}
+    given = properties.metadata or {}
+    metadata = {name.lower(): value for name, value in given.items()}
     return Found(
         properties.size,
         properties.last_modified.replace(microsecond=0),
         unquoted(properties.etag),
-        {name.lower(): value for name, value in metadata.items()},
+        metadata.get(UPLOAD_MARK, ""),
+        metadata,
     )
 
 
@@ -196,24 +213,6 @@ def content_settings() -> Any:
     from azure.storage.blob import ContentSettings
 
     return ContentSettings(content_type=OBJECT_TYPE)
-
-
-def unquoted(etag: str) -> str:
-    """An ETag without its quotes."""
-    return etag.strip('"')
-
-
-def quoted(etag: str) -> str:
-    """An ETag as HTTP writes it."""
-    return f'"{etag}"'
-
-
-def attempt(call: Callable[[], object]) -> None:
-    """Do what may fail without harm: the reaper does it again later."""
-    try:
-        call()
-    except Exception:
-        return
 
 
 def _conditions(if_match: str, if_none: bool) -> dict[str, Any]:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, wait
 from typing import Any
 
 from ..errors import (
@@ -24,8 +23,10 @@ from ..errors import (
     StorageError,
     UnsupportedMethodError,
 )
+from ..objectstore.spans import Span, copy_spans, spans
+from ..objectstore.store import Found, attempt, quoted, unquoted
 from .blocks import BLOCKS_MAX, Block, block_id, stage_block
-from .container import Container, Found, attempt, quoted, unquoted
+from .container import Container
 from .parameters import COPY_BYTES_MAX
 from .sas import blob_url
 from .staging import new_owner
@@ -35,7 +36,6 @@ SOURCE_SECONDS = 3_600
 """How long the service may read a source by its URL."""
 READ_SECONDS = 120.0
 """For the reply to a request whose bytes the service copies first."""
-BLOCK_SECONDS_MAX = 900.0
 POLL_SECONDS_MIN = 0.05
 POLL_SECONDS_MAX = 2.0
 
@@ -102,33 +102,46 @@ def copy_blocks(
     """
     sourced = _sourced(container, source)
 
-    def fill(name: str, first: int, size: int) -> None:
+    def fill(span: Span) -> Block:
+        name = block_id(owner, span.number)
         container.call(
             "stage_block_from_url",
             destination,
             path,
             name,
             sourced(),
-            source_offset=first,
-            source_length=size,
+            source_offset=span.first,
+            source_length=span.size,
             # The SDK has no argument for the condition.
             headers={"x-ms-source-if-match": quoted(found.etag)},
             read_timeout=READ_SECONDS,
         )
+        return Block(name, span.size)
 
-    def relay(name: str, first: int, size: int) -> None:
+    def relay(span: Span) -> Block:
+        name = block_id(owner, span.number)
         stream = container.call(
-            "download_blob", source, path, offset=first, length=size,
+            "download_blob", source, path, offset=span.first, length=span.size,
             if_match=found.etag,
         )  # fmt: skip
         with container.errors(path):
             content = stream.readall()
-        stage_block(container, destination, path, name, content, size)
+        stage_block(container, destination, path, name, content, span.size)
+        return Block(name, span.size)
+
+    def copied(copy: Callable[[Span], Block]) -> list[Block]:
+        return copy_spans(
+            container.clients,
+            copy,
+            _spans(container, found.size),
+            min(container.options.copymaxconcurrency, container.options.maxthreads),
+            path,
+        )
 
     try:
-        return _in_parallel(container, found.size, owner, fill, path)
+        return copied(fill)
     except (UnsupportedMethodError, AccessDeniedError):
-        return _in_parallel(container, found.size, owner, relay, path)
+        return copied(relay)
 
 
 def _copy_at_once(
@@ -236,51 +249,10 @@ def _abort(container: Container, key: str, path: str, copy_id: str) -> None:
         container.delete(key, path, unquoted(left.etag))
 
 
-def _in_parallel(
-    container: Container,
-    size: int,
-    owner: str,
-    fill: Callable[[str, int, int], None],
-    path: str,
-) -> list[Block]:
-    """Fill all blocks of a copy, several at once."""
-    running: set[Future[None]] = set()
-    blocks: list[Block] = []
-
-    def collect() -> None:
-        done, _ = wait(running, BLOCK_SECONDS_MAX, return_when=FIRST_COMPLETED)
-        if not done:
-            raise DeadlineExceededError("a copied block took too long", path=path)
-        running.difference_update(done)
-        for future in done:
-            future.result()
-
-    try:
-        for first, count in _spans(container, size):
-            while len(running) >= container.options.copymaxconcurrency:
-                collect()
-            block = Block(block_id(owner, len(blocks) + 1), count)
-            blocks.append(block)
-            running.add(container.clients.submit(fill, block.id, first, count))
-        while running:
-            collect()
-    except BaseException:
-        for future in running:
-            future.cancel()
-        wait(running, BLOCK_SECONDS_MAX)
-        raise
-    return blocks
-
-
-def _spans(container: Container, size: int) -> Iterator[tuple[int, int]]:
-    """Offset and size of each block of a copy.
-
-    Half of all blocks stay free for an append.
-    """
+def _spans(container: Container, size: int) -> Iterator[Span]:
+    """The blocks of a copy. Half of all blocks stay free for an append."""
     least = -(-size // (BLOCKS_MAX // 2))
-    count = max(container.options.copychunksize, least)
-    for first in range(0, size, count):
-        yield first, min(count, size - first)
+    return spans(size, max(container.options.copychunksize, least))
 
 
 def _sourced(container: Container, source: str) -> Callable[[], str]:

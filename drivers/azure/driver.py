@@ -4,29 +4,28 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from ..contract import Capabilities, FileInfo, StorageDriver, UploadStatus, Walk
-from ..errors import AccessDeniedError, InvalidPathError, PathNotFoundError
-from ..part_budget import PartBudget
+from ..contract import Capabilities, Walk
+from ..errors import AccessDeniedError, PathNotFoundError
+from ..objectstore.driver import ObjectStoreDriver
+from ..objectstore.keywalk import KeyWalk
+from ..objectstore.listing import children, names
+from ..objectstore.part_budget import PartBudget
+from ..objectstore.readahead import Ahead, RangeReader
+from ..objectstore.store import UPLOADS
 from .blocks import OBJECT_BYTES_MAX
-from .client import Clients
-from .container import NAME_BYTES_MAX, UPLOADS, Container
+from .client import AzureClients
+from .container import Container
 from .copying import copy_blob
-from .deleting import KEYS_MAX, delete_keys
-from .listing import directory_info, entries, exists_below, names
 from .parameters import PUBLIC, parse_options
-from .reader import AzureReader, open_reader
-from .reaper import Reaper
+from .reader import FIRST_BYTES, VALIDATED_BYTES_MAX, open_reader
+from .reaper import AzureReaper
 from .uploads import Uploads
-from .walk import KeyWalk
-from .writer import AzureWriter
 
 UPLOAD_BYTES = len(UPLOADS) + len("/~") + 32
 """What the name of an upload has besides root and path."""
-PUT_BYTES_MAX = 64 << 20
-"""`put_content` sends more than this as a stream of blocks."""
 
 
-class AzureDriver(StorageDriver):
+class AzureDriver(ObjectStoreDriver):
     """A store in a container of Azure Blob Storage.
 
     Args:
@@ -41,13 +40,23 @@ class AzureDriver(StorageDriver):
     public_parameters: ClassVar[frozenset[str]] = PUBLIC
 
     def __init__(self, **parameters: Any) -> None:
-        self._options = parse_options(self.name, parameters)
-        self._clients = Clients(self._options)
-        self._container = Container(self._options, self._clients)
-        self._budget = PartBudget(self._options.memorybudget)
-        self._uploads = Uploads(self._container, self._budget)
-        self._reaper = Reaper(self._container, self._uploads)
-        self._path_bytes_max = NAME_BYTES_MAX - len(self._container.root) - UPLOAD_BYTES
+        self._options = options = parse_options(self.name, parameters)
+        clients = AzureClients(options)
+        self._container = Container(options, clients)
+        self._budget = PartBudget(options.memorybudget)
+        uploads = Uploads(self._container, self._budget)
+        reaper = AzureReaper(self._container, uploads)
+        super().__init__(self._container, clients, uploads, reaper, UPLOAD_BYTES)
+        range_bytes = options.readchunksize
+        if options.validated:
+            range_bytes = min(range_bytes, VALIDATED_BYTES_MAX)
+        self._ahead = Ahead(
+            clients,
+            self._budget,
+            range_bytes,
+            options.readmaxconcurrency,
+            look_bytes=FIRST_BYTES // 2,
+        )
         self.capabilities = Capabilities(
             redirects=self._options.credentials.type != "sas",
             identity=True,
@@ -59,15 +68,8 @@ class AzureDriver(StorageDriver):
         )
 
     def get_content(self, path: str) -> bytes:
-        with open_reader(self._container, self._budget, path) as stream:
+        with open_reader(self._container, self._ahead, path) as stream:
             return stream.read()
-
-    def put_content(self, path: str, content: bytes | bytearray | memoryview) -> None:
-        self._check_length(path)
-        if len(content) > PUT_BYTES_MAX:
-            super().put_content(path, content)
-            return
-        self._container.put(self._container.key(path), bytes(content), path)
 
     def reader(
         self,
@@ -76,30 +78,11 @@ class AzureDriver(StorageDriver):
         length: int | None = None,
         *,
         if_match: str | None = None,
-    ) -> AzureReader:
-        return open_reader(
-            self._container, self._budget, path, offset, length, if_match
-        )
-
-    def writer(
-        self, path: str, append: bool = False, *, upload_id: str | None = None
-    ) -> AzureWriter:
-        self._check_length(path)
-        self._reaper.upload_made()
-        return self._uploads.open(path, append, upload_id)
-
-    def stat(self, path: str) -> FileInfo:
-        if path == "/":
-            return directory_info(path)
-        found = self._container.head(self._container.key(path), path)
-        if found is not None:
-            return found.info(path)
-        if exists_below(self._container, path):
-            return directory_info(path)
-        raise PathNotFoundError(path=path)
+    ) -> RangeReader:
+        return open_reader(self._container, self._ahead, path, offset, length, if_match)
 
     def list(self, path: str) -> list[str]:
-        return names(self._container, path)
+        return names(children(self._container, path), path)
 
     def move(self, source: str, destination: str) -> None:
         self._check_length(destination)
@@ -110,24 +93,6 @@ class AzureDriver(StorageDriver):
         copy_blob(self._container, key, found, self._container.key(destination), source)
         # Whoever replaced the source meanwhile keeps what they put there.
         self._container.delete(key, source, found.etag)
-
-    def delete(self, path: str) -> None:
-        found = self._uploads.drop_below(path)
-        key = self._container.key(path)
-        if self._container.head(key, path) is not None:
-            self._container.delete(key, path)
-            found = True
-        batch = []
-        prefix = self._container.directory_key(path)
-        for below, _ in entries(self._container, prefix, path):
-            found = True
-            batch.append(below)
-            if len(batch) == KEYS_MAX:
-                delete_keys(self._container, batch, path)
-                batch.clear()
-        delete_keys(self._container, batch, path)
-        if not found:
-            raise PathNotFoundError(path=path)
 
     def walk(self, path: str, start_after: str | None = None) -> Walk:
         return KeyWalk(self._container, path, start_after)
@@ -143,15 +108,5 @@ class AzureDriver(StorageDriver):
         except AccessDeniedError:
             return None  # the role may read, but not sign; the bytes pass through us
 
-    def upload_status(self, path: str, upload_id: str) -> UploadStatus:
-        return self._uploads.status(path, upload_id)
-
-    def close(self) -> None:
-        self._clients.close()
-
-    def _check_length(self, path: str) -> None:
-        if len(path) > self._path_bytes_max:
-            raise InvalidPathError(
-                f"longer than the {self._path_bytes_max} bytes that names leave",
-                path=path,
-            )
+    def _put(self, path: str, content: bytes) -> None:
+        self._container.put(self._container.key(path), content, path)

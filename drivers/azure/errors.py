@@ -6,7 +6,7 @@ that quotes what was signed, and URLs with their signatures.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 from ..errors import (
     AccessDeniedError,
@@ -25,26 +25,11 @@ from ..errors import (
     UnavailableError,
     UnsupportedMethodError,
 )
+from ..objectstore.meanings import Meaning, with_path
 
 
 class BrokenBodyError(UnavailableError):
     """The connection was lost in the middle of a body, which the SDK does not retry."""
-
-
-class Meaning(NamedTuple):
-    """The typed error for one of Azure's codes.
-
-    Attributes:
-        cls: class of the error.
-        advice: what to do about it, for the message.
-        temporary: None takes the class's.
-        executed: None takes the class's.
-    """
-
-    cls: type[StorageError]
-    advice: str = ""
-    temporary: bool | None = None
-    executed: Executed | None = None
 
 
 _GONE = Meaning(PathNotFoundError)
@@ -195,9 +180,7 @@ def typed(error: Exception, path: str | None = None) -> StorageError:
         path: the object or directory concerned.
     """
     if isinstance(error, StorageError):
-        if error.path is None:
-            error.path = path
-        return error
+        return with_path(error, path)
     code, status = code_of(error), status_of(error)
     if code or status:
         meaning = _meaning(code, status)
@@ -207,15 +190,7 @@ def typed(error: Exception, path: str | None = None) -> StorageError:
     else:
         meaning = _by_class(error)
         detail = type(error).__name__
-    if meaning.advice:
-        detail = f"{meaning.advice} ({detail})"
-    return meaning.cls(
-        detail,
-        path=path,
-        temporary=meaning.temporary,
-        executed=meaning.executed,
-        retry_after_s=_retry_after_s(error),
-    )
+    return meaning.error(detail, path, _header(error, "retry-after"))
 
 
 def _meaning(code: str, status: int) -> Meaning:
@@ -246,10 +221,3 @@ def _by_class(error: Exception) -> Meaning:
 def _header(error: BaseException, name: str) -> str:
     headers: Any = getattr(getattr(error, "response", None), "headers", None) or {}
     return str(headers.get(name) or "")
-
-
-def _retry_after_s(error: Exception) -> float | None:
-    try:
-        return min(3600.0, max(0.0, float(_header(error, "retry-after"))))
-    except ValueError:
-        return None

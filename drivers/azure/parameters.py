@@ -11,12 +11,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ..errors import InvalidParameterError
-from ..parameters import REQUIRED, Parameter, boolean, parse_parameters, text, whole
+from ..objectstore.parameters import COMMON, MIB, Shown, one_of, public, secret
+from ..parameters import REQUIRED, parse_parameters, text, whole
 from .connection import REALM, Connection, parse_connection
-
-KIB = 1 << 10
-MIB = 1 << 20
-DAY_SECONDS = 24 * 3600
 
 BLOCK_BYTES_MIN = MIB
 BLOCK_BYTES_MAX = 4_000 * MIB
@@ -61,24 +58,6 @@ def _matching(pattern: re.Pattern[str], what: str) -> Callable[[object], str]:
         return given
 
     return parse
-
-
-def _one_of(*choices: str) -> Callable[[object], str]:
-    def parse(value: object) -> str:
-        if text(value) not in choices:
-            raise ValueError(f"must be one of {', '.join(choices)}")
-        return text(value)
-
-    return parse
-
-
-def _root(value: object) -> str:
-    root = text(value).strip("/")
-    if any(not part or part in (".", "..") for part in root.split("/") if root):
-        raise ValueError("must be a path without empty components, . and ..")
-    if "~" in root or not root.isascii() or not root.isprintable():
-        raise ValueError("must be printable ASCII without ~")
-    return root
 
 
 def _url(value: object) -> str:
@@ -142,64 +121,44 @@ def _retries(value: object) -> int:
     return {0: 5, -1: 0}.get(given, given)
 
 
-def _public(name: str, parse: Any, default: Any, help: str) -> Parameter:
-    return Parameter(name, parse, default, public=True, help=help)
-
-
-def _secret(name: str, parse: Any, default: Any, help: str) -> Parameter:
-    return Parameter(name, parse, default, public=False, help=help)
-
-
 _account = _matching(_ACCOUNT, "3 to 24 lower-case letters and digits")
 _container = _matching(_CONTAINER, "3 to 63 lower-case letters, digits and single -")
 
 PARAMETERS = (
-    _public("accountname", _account, "", "account; not needed with connectionstring"),
-    _public("container", _container, REQUIRED, "container; must exist"),
-    _secret("accountkey", _key, "", "key of the account, for shared_key"),
-    _secret("credentials", _credentials, Credentials(), "a map: type and its fields"),
-    _public("credentials.type", text, "", ", ".join(CREDENTIAL_TYPES)),
-    _public("credentials.clientid", text, "", "application or managed identity"),
-    _public("credentials.tenantid", text, "", "tenant, for client_secret"),
-    _secret("credentials.secret", text, "", "secret, for client_secret"),
-    _secret("connectionstring", _connection, None, "account, endpoint, key or SAS"),
-    _secret("sastoken", _sas, "", "shared access signature of account or container"),
-    _public("realm", text, REALM, "domain of the cloud"),
-    _public("serviceurl", _url, "", "default https://ACCOUNT.blob.REALM"),
-    _public("authority", text, "", "host that gives tokens; default by realm"),
-    _public("rootdirectory", _root, "", "prefix of all names"),
-    _public("max_retries", _retries, 5, "retries of a request; 0 is 5, -1 is none"),
-    _public("retry_delay", duration, 0.1, "pause before retry n: n times this"),
-    _public("skipverify", boolean, False, "accept any certificate"),
-    _public("apiversion", _matching(_VERSION, "a date such as 2023-11-03"), API_VERSION,
+    public("accountname", _account, "", "account; not needed with connectionstring"),
+    public("container", _container, REQUIRED, "container; must exist"),
+    secret("accountkey", _key, "", "key of the account, for shared_key"),
+    secret("credentials", _credentials, Credentials(), "a map: type and its fields"),
+    public("credentials.type", text, "", ", ".join(CREDENTIAL_TYPES)),
+    public("credentials.clientid", text, "", "application or managed identity"),
+    public("credentials.tenantid", text, "", "tenant, for client_secret"),
+    secret("credentials.secret", text, "", "secret, for client_secret"),
+    secret("connectionstring", _connection, None, "account, endpoint, key or SAS"),
+    secret("sastoken", _sas, "", "shared access signature of account or container"),
+    public("realm", text, REALM, "domain of the cloud"),
+    public("serviceurl", _url, "", "default https://ACCOUNT.blob.REALM"),
+    public("authority", text, "", "host that gives tokens; default by realm"),
+    public("max_retries", _retries, 5, "retries of a request; 0 is 5, -1 is none"),
+    public("retry_delay", duration, 0.1, "pause before retry n: n times this"),
+    public("apiversion", _matching(_VERSION, "a date such as 2023-11-03"), API_VERSION,
             "version of the service's interface"),
-    _public("chunksize", whole(BLOCK_BYTES_MIN, BLOCK_BYTES_MAX), 8 * MIB,
+    public("chunksize", whole(BLOCK_BYTES_MIN, BLOCK_BYTES_MAX), 8 * MIB,
             "bytes of a block; grows past 4,000 blocks"),
-    _public("uploadmaxconcurrency", whole(1, 64), 4, "blocks at once in an upload"),
-    _public("copychunksize", whole(BLOCK_BYTES_MIN, BLOCK_BYTES_MAX), 64 * MIB,
+    public("uploadmaxconcurrency", whole(1, 64), 4, "blocks at once in an upload"),
+    public("copychunksize", whole(BLOCK_BYTES_MIN, BLOCK_BYTES_MAX), 64 * MIB,
             "bytes of a copied block"),
-    _public("copymaxconcurrency", whole(1, 64), 8, "blocks at once in a copy"),
-    _public("copythresholdsize", whole(0, COPY_BYTES_MAX), COPY_BYTES_MAX,
+    public("copymaxconcurrency", whole(1, 64), 8, "blocks at once in a copy"),
+    public("copythresholdsize", whole(0, COPY_BYTES_MAX), COPY_BYTES_MAX,
             "larger blobs are copied in blocks"),
-    _public("copytimeout", whole(1, 24 * 3600), 600, "seconds for a pending copy"),
-    _public("readchunksize", whole(64 * KIB, 1 << 30), 8 * MIB,
-            "bytes of a ranged read"),
-    _public("readmaxconcurrency", whole(1, 64), 4, "ranges at once in a read"),
-    _public("maxthreads", whole(1, 256), 32, "transfers at once, of all streams"),
-    _public("memorybudget", whole(0), 128 * MIB, "bytes of memory for all parts"),
-    _public("connecttimeout", whole(1, 3600), 3, "seconds for a connection"),
-    _public("readtimeout", whole(1, 3600), 20, "seconds without a byte"),
-    _public("presignlifetime", whole(1, 7 * DAY_SECONDS), 7 * DAY_SECONDS,
-            "most seconds that a redirect URL works"),
-    _public("checksum", _one_of("auto", "always", "never"), "auto",
+    public("copytimeout", whole(1, 24 * 3600), 600, "seconds for a pending copy"),
+    public("checksum", one_of("auto", "always", "never"), "auto",
             "MD5 of bodies; auto: where there is no TLS"),
-    _public("uploadage", whole(0), 7 * DAY_SECONDS,
-            "seconds until an idle upload is dropped; 0: never"),
+    *COMMON,
 )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class Options(Shown):
     """The parsed parameters; each field is the parameter of that name.
 
     `accountname`, `accountkey`, `sastoken` and `serviceurl` are those of the
@@ -237,13 +196,7 @@ class Options:
     uploadage: int
 
     def __repr__(self) -> str:
-        """Without anything that is a secret."""
-        shown = (
-            f"{item.name}={getattr(self, item.name)!r}"
-            for item in fields(self)
-            if item.name in PUBLIC
-        )
-        return f"Options({', '.join(shown)})"
+        return self.shown(PUBLIC)
 
     @property
     def secrets(self) -> tuple[str, ...]:

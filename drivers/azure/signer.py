@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from ..errors import AccessDeniedError
-from .client import Clients
+from .client import AzureClients
 from .credentials import TOKEN_TYPES
 from .errors import typed
 from .parameters import Options
@@ -34,7 +34,7 @@ class Signer:
         clients: ask the service for a user delegation key, which is cached.
     """
 
-    def __init__(self, options: Options, clients: Clients) -> None:
+    def __init__(self, options: Options, clients: AzureClients) -> None:
         self._options = options
         self._clients = clients
         self._lock = threading.Lock()

@@ -28,8 +28,9 @@ from ..errors import (
     UploadNotFoundError,
     UploadSupersededError,
 )
+from ..objectstore.store import Found, unquoted
 from .blocks import BLOCKS_MAX, OWNER_CHARACTERS, Block, blocks_of
-from .container import Container, Found, unquoted
+from .container import Container
 
 CLAIM_RACES_MAX = 20
 _GENERATION = "storagebus_generation"

@@ -13,11 +13,11 @@ from collections.abc import Iterator
 
 from ..contract import UploadState, UploadStatus
 from ..errors import UploadNotFoundError
-from ..part_budget import PartBudget
+from ..objectstore.part_budget import PartBudget
+from ..objectstore.store import attempt
 from .blocks import Block
-from .container import Container, attempt
+from .container import Container
 from .copying import copy_blocks
-from .listing import entries
 from .staging import Stage, Staging, Step, step_of
 from .writer import AzureWriter, Claimed
 
@@ -59,7 +59,7 @@ class Uploads:
         step = staging.look()
         # In this order: a commit makes the object visible before its upload goes.
         if step is None or step.stage is Stage.COMMITTING:
-            found = self._container.head(self._container.key(path), path)
+            found = self._container.find(path)
             if found is not None and found.upload_id == upload_id:
                 return UploadStatus(UploadState.COMMITTED, identity=found.etag)
         if step is None:
@@ -82,7 +82,7 @@ class Uploads:
     def below(self, prefix: str = "") -> Iterator[tuple[Staging, Step]]:
         """The uploads whose names begin with a prefix, each with its last step."""
         start = self._container.uploads
-        listed = entries(self._container, start + prefix, None, metadata=True)
+        listed = self._container.entries(start + prefix, None, metadata=True)
         for key, blob in listed:
             owner, _, upload_id = key[len(start) :].rpartition("/~")
             step = None if blob is None else step_of(blob)
@@ -123,7 +123,7 @@ class Uploads:
     def _is_committed(self, staging: Staging) -> bool:
         """Whether the object at the path is the one that an upload became."""
         path = staging.path
-        found = self._container.head(self._container.key(path), path)
+        found = self._container.find(path)
         return found is not None and found.upload_id == staging.upload_id
 
     def _kept(self, path: str) -> list[tuple[Staging, Step]]:

@@ -5,12 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ..contract import Writer
-from ..errors import PreconditionError, StorageError, UploadSupersededError
-from ..part_budget import PartBudget
-from ..part_buffer import PartBuffer
-from .blocks import Block, BlockSender, block_bytes
-from .container import UPLOAD_MARK, Container, Found, attempt
+from ..errors import (
+    PreconditionError,
+    StorageError,
+    TooLargeError,
+    UploadSupersededError,
+)
+from ..objectstore.part_budget import PartBudget
+from ..objectstore.part_buffer import PartBuffer
+from ..objectstore.partwriter import PartWriter
+from ..objectstore.sender import Sender
+from ..objectstore.store import Found, attempt
+from .blocks import BLOCKS_MAX, Block, block_bytes, block_id, stage_block
+from .container import UPLOAD_MARK, Container
 from .copying import copy_blob
 from .staging import Stage, Staging, Step
 
@@ -36,7 +43,7 @@ class Claimed:
 Keep = Callable[[Staging, Step, list[Block]], Step]
 
 
-class AzureWriter(Writer):
+class AzureWriter(PartWriter):
     """An upload to a container.
 
     Args:
@@ -46,6 +53,8 @@ class AzureWriter(Writer):
         keep: called at a close without a commit: makes this the path's kept upload.
     """
 
+    _sender: Sender[Block]
+
     def __init__(
         self, container: Container, claimed: Claimed, budget: PartBudget, keep: Keep
     ) -> None:
@@ -53,49 +62,36 @@ class AzureWriter(Writer):
         self._staging = claimed.staging
         self._step = claimed.step
         self._blocks = claimed.blocks
-        self._budget = budget
         self._keep = keep
-        self._path = claimed.staging.path
-        self.upload_id = claimed.staging.upload_id
-        self.generation = claimed.step.generation
-        self._failure: StorageError | None = None
-        self._ended = False
-        self._sender = BlockSender(
-            container, claimed.staging.key, self._path, claimed.step.owner
+        super().__init__(
+            container,
+            claimed.staging.path,
+            claimed.staging.upload_id,
+            claimed.step.generation,
+            budget,
+            sum(block.size for block in claimed.blocks),
+        )
+        self._sender = Sender(
+            container.clients,
+            self._store_block,
+            container.options.uploadmaxconcurrency,
+            self._path,
         )
         # Numbers of blocks that this owner has copied are taken.
-        self._sender.count = sum(
+        self._count = sum(
             block.id.startswith(claimed.step.owner) for block in claimed.blocks
         )
-        self._size = sum(block.size for block in claimed.blocks)
-        self._sent_bytes = self._size
-        self._buffer = self._new_buffer()
-
-    @property
-    def size(self) -> int:
-        return self._size
 
     @property
     def durable(self) -> int:
         return sum(block.size for block in (*self._blocks, *self._sender.stored))
 
-    def write(self, data: bytes | bytearray | memoryview) -> int:
-        self._check()
-        with _Remembered(self):
-            self._add(memoryview(data))
-        return len(data)
-
     def commit(self) -> None:
         self._check()
-        with _Remembered(self):
+        with self._remembered():
             blocks = self._all_blocks()
             self._step = self._staging.advance(self._step, blocks, Stage.COMMITTING)
-        try:
-            self._publish()
-        except StorageError as error:
-            if not self._is_visible():
-                attempt(self._reopen)
-                raise error from None
+        self._make_visible(self._publish, self._reopen)
         self._end()
         attempt(lambda: self._staging.erase(self._step))
 
@@ -109,41 +105,35 @@ class AzureWriter(Writer):
                 raise
             # The first error counts; the reaper removes what is left.
 
-    def close(self) -> None:
-        if self._ended:
-            return
-        if self._failure is not None:
-            # What was accepted is not all stored, so this is no upload to append to;
-            # who knows its id and size can continue it.
-            self._end()
-            return
-        try:
-            with _Remembered(self):
-                self._step = self._keep(self._staging, self._step, self._all_blocks())
-        finally:
-            self._end()
+    def _store_kept(self) -> None:
+        self._step = self._keep(self._staging, self._step, self._all_blocks())
 
-    def _new_buffer(self) -> PartBuffer:
-        size = block_bytes(self._sent_bytes, self._container.options.chunksize)
-        return PartBuffer(self._budget, size)
-
-    def _add(self, view: memoryview) -> None:
-        while len(view):
-            if not self._buffer.room:
-                self._send()
-                if self._sender.count % TOUCH_BLOCKS == 0:
-                    self._step = self._staging.touch(self._step)
-            piece = view[: self._buffer.room]
-            self._buffer.append(piece)
-            self._size += len(piece)
-            view = view[len(piece) :]
+    def _part_bytes(self, offset: int) -> int:
+        return block_bytes(offset, self._container.options.chunksize)
 
     def _send(self) -> None:
-        """Send what is gathered as a block."""
-        buffer = self._buffer
-        self._sent_bytes += len(buffer)
-        self._buffer = self._new_buffer()
-        self._sender.send(buffer)
+        if self._count == BLOCKS_MAX:
+            raise TooLargeError(
+                f"more than {BLOCKS_MAX} blocks: raise 'chunksize'", path=self._path
+            )
+        self._count += 1
+        self._sender.send(self._count, self._taken())
+        if self._count % TOUCH_BLOCKS == 0:
+            self._step = self._staging.touch(self._step)
+
+    def _store_block(self, number: int, buffer: PartBuffer) -> Block:
+        body = buffer.body()
+        name = block_id(self._step.owner, number)
+        stage_block(
+            self._container,
+            self._staging.key,
+            self._path,
+            name,
+            # The SDK copies a bytearray to find its length, but not bytes.
+            bytes(body) if isinstance(body, bytearray) else body,
+            len(buffer),
+        )
+        return Block(name, len(buffer))
 
     def _all_blocks(self) -> list[Block]:
         """Store all that was accepted; every block of the upload."""
@@ -156,7 +146,7 @@ class AzureWriter(Writer):
         """The visible step: the service copies the upload, if it is still our step."""
         if self._step.mod_time is None:
             raise StorageError("the service did not say when", path=self._path)
-        found = Found(self._size, self._step.mod_time, self._step.etag, {})
+        found = Found(self._size, self._step.mod_time, self._step.etag)
         try:
             copy_blob(
                 self._container,
@@ -176,40 +166,3 @@ class AzureWriter(Writer):
         """After a commit that failed more may be written, or another be tried."""
         blocks = [*self._blocks, *self._sender.stored]
         self._step = self._staging.advance(self._step, blocks, Stage.OPEN)
-
-    def _is_visible(self) -> bool:
-        """Whether the object at the path is this upload's, though a reply was lost."""
-        try:
-            found = self._container.head(self._container.key(self._path), self._path)
-        except StorageError:
-            return False
-        return (
-            found is not None
-            and found.upload_id == self.upload_id
-            and found.size == self._size
-        )
-
-    def _check(self) -> None:
-        if self._failure is not None:
-            raise self._failure
-
-    def _end(self) -> None:
-        """Give memory and threads back."""
-        self._ended = True
-        self._sender.stop()
-        self._buffer.close()
-
-
-class _Remembered:
-    """Remembers an error as the writer's failure: nothing can follow it but the end."""
-
-    def __init__(self, writer: AzureWriter) -> None:
-        self._writer = writer
-
-    def __enter__(self) -> None:
-        return
-
-    def __exit__(self, kind: object, error: object, _: object) -> None:
-        if isinstance(error, StorageError):
-            error.durable = self._writer.durable
-            self._writer._failure = error

@@ -1,30 +1,31 @@
-"""Requests to one bucket: keys for paths, the arguments they share, typed errors."""
+"""Requests to one bucket: the arguments they share, and what they answer."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
 import secrets
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from ..contract import FileInfo
-from ..errors import InvalidPathError, PathNotFoundError, UnsupportedMethodError
+from ..errors import (
+    PathNotFoundError,
+    StorageError,
+    UnavailableError,
+    UnsupportedMethodError,
+)
+from ..objectstore.meanings import Meaning
+from ..objectstore.store import OBJECT_TYPE, Found, Store, unquoted
 from ..progress import step
-from .client import Clients
-from .errors import typed
+from .client import S3Clients
+from .errors import BY_CODE, redacted, typed
 from .parameters import Options
 
-OBJECT_TYPE = "application/octet-stream"
-UPLOADS = "~uploads/"
-"""Below the root: the records of uploads. "~" lies outside the path grammar."""
 UPLOAD_MARK = "storagebus-upload"
 """Metadata of an object: the upload that it came from."""
 LEARN_BYTES_MAX = 1 << 20
-KEY_BYTES_MAX = 1_024
+PAGE_KEYS_MAX = 1_000
+GONE_CODES = frozenset({"NoSuchKey", "NotFound", "NoSuchVersion"})
 
 _ENCRYPTED = frozenset(
     {"put_object", "create_multipart_upload", "copy_object"}
@@ -36,28 +37,7 @@ _WITH_BODY = frozenset({"put_object", "upload_part"})
 _COPIES = frozenset({"copy_object", "upload_part_copy"})
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
-    """What a HEAD says of an object.
-
-    Attributes:
-        size: bytes.
-        mod_time: time of the last commit, whole seconds.
-        etag: the server's ETag, without quotes.
-        upload_id: the upload that the object came from, "" if unknown.
-    """
-
-    size: int
-    mod_time: datetime
-    etag: str
-    upload_id: str
-
-    def info(self, path: str) -> FileInfo:
-        """The same as `stat` says it."""
-        return FileInfo(path, self.size, self.mod_time, False, self.etag)
-
-
-class Bucket:
+class Bucket(Store):
     """The bucket of a driver, below its root directory.
 
     Args:
@@ -65,39 +45,22 @@ class Bucket:
         clients: makes the SDK's client.
     """
 
-    def __init__(self, options: Options, clients: Clients) -> None:
+    batch_keys_max = 1_000
+    lists_from = True
+
+    def __init__(self, options: Options, clients: S3Clients) -> None:
+        super().__init__(options.rootdirectory)
         self.options = options
         self.clients = clients
         self.name = options.bucket
-        root = options.rootdirectory
-        self.root = f"{root}/" if root else ""
-        self.uploads = self.root + UPLOADS
         self.etags_are_md5: bool | None = None
         self._digests = options.content_md5
         self._stored = _stored_arguments(options)
         self._customer_key_tried = False
         self._customer_key = _customer_key_arguments(options)
 
-    def key(self, path: str) -> str:
-        """The key of an object, or of a directory without its last slash.
-
-        Raises:
-            InvalidPathError: no key can be that long.
-        """
-        key = self.root + path[1:]
-        if len(key) > KEY_BYTES_MAX:
-            raise InvalidPathError(
-                f"its key is longer than {KEY_BYTES_MAX} bytes", path=path
-            )
-        return key
-
-    def directory_key(self, path: str) -> str:
-        """The prefix of all keys below a directory."""
-        return self.root if path == "/" else self.key(path) + "/"
-
-    def path(self, key: str) -> str:
-        """The path of a key below the root."""
-        return "/" + key[len(self.root) :]
+    def typed(self, error: Exception, path: str | None) -> StorageError:
+        return typed(error, path, secrets=self.options.secrets)
 
     def call(self, operation: str, path: str | None, **arguments: Any) -> Any:
         """One request of the SDK; it retries within `maxattempts`.
@@ -127,17 +90,6 @@ class Bucket:
         step()
         return reply
 
-    @contextmanager
-    def errors(self, path: str | None) -> Iterator[None]:
-        """Whatever the SDK raises inside leaves as a `StorageError`."""
-        try:
-            yield
-        except Exception as error:
-            mapped = typed(error, path, secrets=self.options.secrets)
-            if mapped is error:
-                raise
-            raise mapped from None
-
     def put(
         self,
         key: str,
@@ -161,10 +113,9 @@ class Bucket:
             self._learn(body, etag)
         return etag
 
-    def head(self, path: str) -> Found | None:
-        """What is known of an object, or None when there is none."""
+    def head(self, key: str, path: str | None) -> Found | None:
         try:
-            reply = self.call("head_object", path, Key=self.key(path))
+            reply = self.call("head_object", path, Key=key)
         except PathNotFoundError:
             return None
         metadata = {name.lower(): value for name, value in reply["Metadata"].items()}
@@ -173,6 +124,7 @@ class Bucket:
             mod_time=reply["LastModified"].replace(microsecond=0),
             etag=unquoted(reply["ETag"]),
             upload_id=metadata.get(UPLOAD_MARK, ""),
+            metadata=metadata,
         )
 
     def get(self, key: str, path: str) -> bytes | None:
@@ -185,9 +137,49 @@ class Bucket:
             content: bytes = body.read()
         return content
 
+    def entries(
+        self,
+        prefix: str,
+        path: str | None,
+        *,
+        start_after: str = "",
+        delimiter: str = "",
+        metadata: bool = False,
+        keys_max: int | None = None,
+    ) -> Iterator[tuple[str, Found | None]]:
+        arguments = {"Prefix": prefix, "MaxKeys": keys_max or PAGE_KEYS_MAX}
+        if start_after:
+            arguments["StartAfter"] = start_after
+        if delimiter:
+            arguments["Delimiter"] = delimiter
+        before = None
+        while True:
+            reply = self.call("list_objects_v2", path, **arguments)
+            for entry in reply.get("Contents", ()):
+                yield entry["Key"], _listed(entry)
+            for rolled in reply.get("CommonPrefixes", ()):
+                yield rolled["Prefix"], None
+            token = reply.get("NextContinuationToken")
+            if not reply.get("IsTruncated") or not token:
+                return
+            if token == before:
+                raise UnavailableError("the server's listing does not go on", path=path)
+            before = arguments["ContinuationToken"] = token
+
     def delete(self, key: str, path: str | None) -> None:
-        """Delete one object, there or not."""
         self.call("delete_object", path, Key=key)
+
+    def delete_batch(
+        self, keys: Sequence[str], path: str | None
+    ) -> Iterator[StorageError]:
+        listed = {"Objects": [{"Key": key} for key in keys], "Quiet": True}
+        reply = self.call("delete_objects", path, Delete=listed)
+        for failed in reply.get("Errors", ()):
+            code = str(failed.get("Code") or "unknown")
+            if code not in GONE_CODES:
+                detail = redacted(f"not deleted ({code})", self.options.secrets)
+                meaning = BY_CODE.get(code, Meaning(StorageError))
+                yield meaning.error(detail, self.path(str(failed.get("Key", ""))))
 
     def _learn(self, body: bytes, etag: str) -> None:
         """Find out whether this server's ETags are digests of the content."""
@@ -218,14 +210,10 @@ class Bucket:
         self._customer_key_tried = True
 
 
-def unquoted(etag: str) -> str:
-    """An ETag without its quotes, which some servers leave out and others double."""
-    return etag.strip('"')
-
-
-def quoted(etag: str) -> str:
-    """An ETag as HTTP writes it."""
-    return f'"{etag}"'
+def _listed(entry: Mapping[str, Any]) -> Found:
+    """What a listing says of an object."""
+    modified = entry["LastModified"].replace(microsecond=0)
+    return Found(entry["Size"], modified, unquoted(entry["ETag"]))
 
 
 def _md5_of(body: Any) -> str:
@@ -243,14 +231,6 @@ def _md5_of(body: Any) -> str:
 
 def _new_md5(content: Any = b"") -> Any:
     return hashlib.md5(content, usedforsecurity=False)
-
-
-def attempt(call: Callable[[], object]) -> None:
-    """Do what may fail without harm: the reaper does it again later."""
-    try:
-        call()
-    except Exception:
-        return
 
 
 def _stored_arguments(options: Options) -> dict[str, Any]:

@@ -30,9 +30,8 @@ from ..errors import (
     UploadNotFoundError,
     UploadSupersededError,
 )
-from .bucket import Bucket, attempt
-from .deleting import delete_keys
-from .listing import keys_below
+from ..objectstore.store import attempt
+from .bucket import Bucket
 from .record import Record, Stage, decode, encode
 
 CLAIM_RACES_MAX = 20
@@ -180,8 +179,8 @@ class Chain:
             last: number of the highest.
         """
         former = [self._key(number) for number in range(1, last)]
-        delete_keys(self._bucket, former, self.path)
-        delete_keys(self._bucket, [self._key(last)], self.path)
+        self._bucket.delete_keys(former, self.path)
+        self._bucket.delete(self._key(last), self.path)
 
     def _key(self, number: int) -> str:
         return f"{self.prefix}{number:0{_DIGITS}}"
@@ -191,7 +190,7 @@ class Chain:
         start_after = self._key(after) if after else ""
         names = (
             key.removeprefix(self.prefix)
-            for key in keys_below(self._bucket, self.prefix, self.path, start_after)
+            for key in self._bucket.keys(self.prefix, self.path, start_after)
         )
         # Not every server honours StartAfter.
         return sorted(

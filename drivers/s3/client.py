@@ -1,33 +1,22 @@
-"""The SDK's clients and the transfer threads: one set a process, made when needed.
-
-Neither survives a fork: a child that used its parent's sockets or threads would hang
-or mix replies up. So they belong to a process id, and a child makes its own.
-"""
+"""The SDK's clients for S3, and how they are set up."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
 import logging
-import os
-import threading
 import time
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import Any
 
 from ..errors import InvalidParameterError
+from ..objectstore.clients import CALLERS_CONNECTIONS, Clients
 from .credentials import session_of
 from .parameters import Options
 
-CALLERS_CONNECTIONS = 32
-"""Connections for calls of the driver's callers, besides one a transfer thread."""
-
 _log = logging.getLogger("storagebus.drivers.s3")
-_T = TypeVar("_T")
 
 
-class Clients:
+class S3Clients(Clients):
     """What talks to the server, made at the first call in each process.
 
     Args:
@@ -35,67 +24,19 @@ class Clients:
     """
 
     def __init__(self, options: Options) -> None:
+        super().__init__(options.maxthreads, "storagebus-s3")
         self._options = options
-        self._lock = threading.Lock()
-        self._pid = os.getpid()
-        self._client: Any = None
-        self._presigner: Any = None
-        self._threads: ThreadPoolExecutor | None = None
 
     def client(self) -> Any:
         """The client for requests."""
-        if self._pid != os.getpid():
-            self._renew()
-        client = self._client
-        if client is None:
-            with self._lock:
-                client = self._client
-                if client is None:
-                    client = self._client = make_client(self._options)
-        return client
+        return self.one("requests", lambda: make_client(self._options))
 
     def presigner(self) -> Any:
         """The client that signs redirect URLs, for the endpoint that these have."""
-        if not self._options.redirectendpoint:
+        endpoint = self._options.redirectendpoint
+        if not endpoint:
             return self.client()
-        if self._pid != os.getpid():
-            self._renew()
-        with self._lock:
-            if self._presigner is None:
-                endpoint = self._options.redirectendpoint
-                self._presigner = make_client(self._options, endpoint)
-            return self._presigner
-
-    def submit(self, call: Callable[..., _T], *args: Any) -> Future[_T]:
-        """Run a transfer on one of the `maxthreads` threads."""
-        if self._pid != os.getpid():
-            self._renew()
-        with self._lock:
-            if self._threads is None:
-                self._threads = ThreadPoolExecutor(
-                    self._options.maxthreads, "storagebus-s3"
-                )
-            return self._threads.submit(call, *args)
-
-    def close(self) -> None:
-        """End the threads, after the transfers under way, and the connections."""
-        with self._lock:
-            threads, self._threads = self._threads, None
-            clients = [self._client, self._presigner]
-            self._client = self._presigner = None
-        if self._pid != os.getpid():
-            return
-        if threads is not None:
-            threads.shutdown(wait=True, cancel_futures=True)
-        for client in clients:
-            if client is not None:
-                client.close()
-
-    def _renew(self) -> None:
-        # A lock that was held at the fork would stay locked for ever in the child.
-        self._lock = threading.Lock()
-        self._client = self._presigner = self._threads = None
-        self._pid = os.getpid()
+        return self.one("redirects", lambda: make_client(self._options, endpoint))
 
 
 def make_client(options: Options, endpoint_url: str | None = None) -> Any:

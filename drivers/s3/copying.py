@@ -2,25 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, wait
-
-from ..errors import (
-    DeadlineExceededError,
-    PathNotFoundError,
-    PreconditionError,
-    UnsupportedMethodError,
-)
-from ..progress import step
-from .bucket import OBJECT_TYPE, Bucket, Found, attempt, quoted, unquoted
-from .listing import exists_below
+from ..errors import PathNotFoundError, PreconditionError, UnsupportedMethodError
+from ..objectstore.listing import exists_below
+from ..objectstore.spans import Span, copy_spans, spans
+from ..objectstore.store import OBJECT_TYPE, Found, attempt, quoted, unquoted
+from .bucket import Bucket
 from .parameters import COPY_BYTES_MAX, PART_BYTES_MIN
-from .parts import (
-    PART_SECONDS_MAX,
-    abort_multipart,
-    begin_multipart,
-    complete_multipart,
-)
+from .parts import abort_multipart, begin_multipart, complete_multipart
 from .record import PARTS_MAX, Part
 
 
@@ -31,7 +19,7 @@ def copy_object(bucket: Bucket, source: str, destination: str) -> None:
         PathNotFoundError: no object at `source`.
         PreconditionError: the source changed meanwhile.
     """
-    found = bucket.head(source)
+    found = bucket.find(source)
     if found is None:
         # A HEAD does not say whether it is the bucket that is missing; this does.
         exists_below(bucket, source)
@@ -94,52 +82,32 @@ def copy_parts(
         PreconditionError: the source changed meanwhile.
     """
 
-    def copy(number: int, first: int, last: int) -> Part:
+    def copy(span: Span) -> Part:
         reply = bucket.call(
             "upload_part_copy",
             source,
             Key=bucket.key(destination),
             UploadId=multipart,
-            PartNumber=number,
+            PartNumber=span.number,
             CopySource={"Bucket": bucket.name, "Key": bucket.key(source)},
             CopySourceIfMatch=quoted(found.etag),
-            CopySourceRange=f"bytes={first}-{last}",
+            CopySourceRange=f"bytes={span.first}-{span.first + span.size - 1}",
         )
         etag = unquoted(reply["CopyPartResult"]["ETag"])
-        return Part(number, etag, last - first + 1)
+        return Part(span.number, etag, span.size)
 
-    at_once_max = min(
-        bucket.options.multipartcopymaxconcurrency, bucket.options.maxthreads
+    parts = copy_spans(
+        bucket.clients,
+        copy,
+        spans(size, _chunk_bytes(bucket, found.size)),
+        min(bucket.options.multipartcopymaxconcurrency, bucket.options.maxthreads),
+        source,
     )
-    running: set[Future[Part]] = set()
-    parts: list[Part] = []
-
-    def collect() -> None:
-        done, _ = wait(running, PART_SECONDS_MAX, return_when=FIRST_COMPLETED)
-        if not done:
-            raise DeadlineExceededError("a copied part took too long", path=source)
-        running.difference_update(done)
-        step()
-        parts.extend(future.result() for future in done)
-
-    try:
-        spans = _spans(size, _chunk_bytes(bucket, found.size))
-        for number, (first, last) in enumerate(spans, 1):
-            if len(running) >= at_once_max:
-                collect()
-            running.add(bucket.clients.submit(copy, number, first, last))
-        while running:
-            collect()
-    except BaseException:
-        for future in running:
-            future.cancel()
-        wait(running, PART_SECONDS_MAX)
-        raise
     # Not every server heeds CopySourceIfMatch.
-    now = bucket.head(source)
+    now = bucket.find(source)
     if now is None or now.etag != found.etag:
         raise PreconditionError("it changed while it was copied", path=source)
-    return sorted(parts, key=lambda part: part.number)
+    return parts
 
 
 def whole_parts(bucket: Bucket, size: int) -> int:
@@ -147,12 +115,6 @@ def whole_parts(bucket: Bucket, size: int) -> int:
     but an end that is too small to be a part."""
     rest = size % _chunk_bytes(bucket, size)
     return size - rest if rest < PART_BYTES_MIN else size
-
-
-def _spans(size: int, chunk_bytes: int) -> Iterator[tuple[int, int]]:
-    """First and last byte of each part."""
-    for first in range(0, size, chunk_bytes):
-        yield first, min(first + chunk_bytes, size) - 1
 
 
 def _chunk_bytes(bucket: Bucket, size: int) -> int:

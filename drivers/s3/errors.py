@@ -7,7 +7,7 @@ where it cannot hold what signs requests, and whatever is secret is cut out of i
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import Any
 
 from ..errors import (
     AccessDeniedError,
@@ -27,23 +27,7 @@ from ..errors import (
     UnsupportedMethodError,
     UploadNotFoundError,
 )
-
-
-class Meaning(NamedTuple):
-    """The typed error for one of S3's codes.
-
-    Attributes:
-        cls: class of the error.
-        advice: what to do about it, for the message.
-        temporary: None takes the class's.
-        executed: None takes the class's.
-    """
-
-    cls: type[StorageError]
-    advice: str = ""
-    temporary: bool | None = None
-    executed: Executed | None = None
-
+from ..objectstore.meanings import Meaning, with_path
 
 _GONE = Meaning(PathNotFoundError)
 _NO_BUCKET = Meaning(
@@ -203,9 +187,7 @@ def typed(
         secrets: what the message must not contain.
     """
     if isinstance(error, StorageError):
-        if error.path is None:
-            error.path = path
-        return error
+        return with_path(error, path)
     code, status = code_of(error), status_of(error)
     if code or status:
         meaning = BY_CODE.get(code) or BY_STATUS.get(status) or _by_range(status)
@@ -215,15 +197,7 @@ def typed(
         detail = f"{type(error).__name__}"
         if meaning.cls in (InvalidParameterError, StorageError):
             detail += f": {error}"
-    if meaning.advice:
-        detail = f"{meaning.advice} ({detail})"
-    return meaning.cls(
-        redacted(detail, secrets),
-        path=path,
-        temporary=meaning.temporary,
-        executed=meaning.executed,
-        retry_after_s=_retry_after_s(error),
-    )
+    return meaning.error(redacted(detail, secrets), path, _retry_after(error))
 
 
 def redacted(message: str, secrets: Iterable[str]) -> str:
@@ -264,12 +238,10 @@ def _server_detail(error: Exception, code: str, status: int) -> str:
     return f"{detail}, request {request_id}" if request_id else detail
 
 
-def _retry_after_s(error: Exception) -> float | None:
+def _retry_after(error: Exception) -> str | None:
     response = getattr(error, "response", None)
     if not isinstance(response, dict):
         return None
     headers = response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
-    try:
-        return min(3600.0, max(0.0, float(headers["retry-after"])))
-    except (KeyError, ValueError):
-        return None
+    found: str | None = headers.get("retry-after")
+    return found

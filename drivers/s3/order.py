@@ -5,9 +5,8 @@ from __future__ import annotations
 import secrets
 
 from ..errors import StorageError
-from .bucket import Bucket, attempt
-from .deleting import delete_keys
-from .listing import keys_below
+from ..objectstore.store import attempt
+from .bucket import Bucket
 
 DIRECTORY_BUCKET = "--x-s3"
 """Suffix of the names of Amazon's buckets that list in no order."""
@@ -47,8 +46,8 @@ class Order:
         try:
             for key in keys:
                 self._bucket.put(key, b"", None)
-            return list(keys_below(self._bucket, prefix, None)) == keys
+            return list(self._bucket.keys(prefix, None)) == keys
         except StorageError:
             return False  # right on every server, if slower: it may be read-only
         finally:
-            attempt(lambda: delete_keys(self._bucket, keys, None))
+            attempt(lambda: self._bucket.delete_keys(keys, None))

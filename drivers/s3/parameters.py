@@ -5,24 +5,18 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any
 from urllib.parse import urlsplit
 
 from ..errors import InvalidParameterError
-from ..parameters import REQUIRED, Parameter, boolean, parse_parameters, text, whole
-
-KIB = 1 << 10
-MIB = 1 << 20
-GIB = 1 << 30
+from ..objectstore.parameters import COMMON, GIB, MIB, Shown, one_of, public, secret
+from ..parameters import REQUIRED, boolean, parse_parameters, text, whole
 
 PART_BYTES_MIN = 5 * MIB
 PART_BYTES_MAX = 5 * GIB
 COPY_BYTES_MAX = 5 * GIB
 """Largest object that one CopyObject takes."""
-
-DAY_SECONDS = 24 * 3600
 
 STORAGE_CLASSES = (
     "NONE", "STANDARD", "REDUCED_REDUNDANCY", "STANDARD_IA", "ONEZONE_IA",
@@ -40,16 +34,6 @@ LOG_LEVELS = (
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,254}")
 
 
-def _one_of(*choices: str, fold: Callable[[str], str] = str) -> Callable[[object], str]:
-    def parse(value: object) -> str:
-        chosen = fold(text(value))
-        if chosen not in choices:
-            raise ValueError(f"must be one of {', '.join(choices)}")
-        return chosen
-
-    return parse
-
-
 def _bucket(value: object) -> str:
     name = text(value)
     if not _BUCKET.fullmatch(name):
@@ -62,15 +46,6 @@ def _region(value: object) -> str:
     if not region:
         raise ValueError("must not be empty")
     return region
-
-
-def _root(value: object) -> str:
-    root = text(value).strip("/")
-    if any(not part or part in (".", "..") for part in root.split("/") if root):
-        raise ValueError("must be a path without empty components, . and ..")
-    if "~" in root or not root.isascii() or not root.isprintable():
-        raise ValueError("must be printable ASCII without ~")
-    return root
 
 
 def _log_level(value: object) -> str:
@@ -107,83 +82,64 @@ def _endpoint(value: object) -> str:
     return url.rstrip("/")
 
 
-def _public(name: str, parse: Any, default: Any, help: str) -> Parameter:
-    return Parameter(name, parse, default, public=True, help=help)
-
-
-def _secret(name: str, parse: Any, default: Any, help: str) -> Parameter:
-    return Parameter(name, parse, default, public=False, help=help)
-
-
 _part = whole(PART_BYTES_MIN, PART_BYTES_MAX)
 
 PARAMETERS = (
-    _public("region", _region, REQUIRED, "region of the bucket"),
-    _public("bucket", _bucket, REQUIRED, "bucket; must exist"),
-    _secret("accesskey", text, "", "access key; without both keys, the SDK's chain"),
-    _secret("secretkey", text, "", "secret key"),
-    _secret("sessiontoken", text, "", "session token of temporary keys"),
-    _public("rolearn", text, "", "role to assume with the credentials found"),
-    _public("rolesessionname", text, "storagebus", "name of the role's session"),
-    _secret("externalid", text, "", "external id that the role asks for"),
-    _public("webidentitytokenfile", text, "", "file of a token, to assume rolearn"),
-    _public("regionendpoint", _endpoint, "", "endpoint of another S3 implementation"),
-    _public("forcepathstyle", boolean, False, "bucket in the path, not in the host"),
-    _public("redirectendpoint", _redirect_endpoint, "", "endpoint of redirect URLs"),
-    _public("rootdirectory", _root, "", "prefix of all keys"),
-    _public("secure", boolean, True, "https; false is http"),
-    _public("skipverify", boolean, False, "accept any certificate"),
-    _public("v4auth", boolean, True, "signature version 4; 2 only with regionendpoint"),
-    _public("usedualstack", boolean, False, "IPv4 and IPv6 endpoints of AWS"),
-    _public("accelerate", boolean, False, "S3 Transfer Acceleration"),
-    _public("usefipsendpoint", boolean, False, "FIPS endpoints of AWS"),
-    _public("useragent", text, "", "appended to the User-Agent header"),
-    _public("encrypt", boolean, False, "server-side encryption: AES256, or KMS"),
-    _secret("keyid", text, "", "KMS key; ignored without encrypt"),
-    _secret("ssecustomerkey", _customer_key, b"", "SSE-C key: 32 bytes in base64"),
-    _public(
+    public("region", _region, REQUIRED, "region of the bucket"),
+    public("bucket", _bucket, REQUIRED, "bucket; must exist"),
+    secret("accesskey", text, "", "access key; without both keys, the SDK's chain"),
+    secret("secretkey", text, "", "secret key"),
+    secret("sessiontoken", text, "", "session token of temporary keys"),
+    public("rolearn", text, "", "role to assume with the credentials found"),
+    public("rolesessionname", text, "storagebus", "name of the role's session"),
+    secret("externalid", text, "", "external id that the role asks for"),
+    public("webidentitytokenfile", text, "", "file of a token, to assume rolearn"),
+    public("regionendpoint", _endpoint, "", "endpoint of another S3 implementation"),
+    public("forcepathstyle", boolean, False, "bucket in the path, not in the host"),
+    public("redirectendpoint", _redirect_endpoint, "", "endpoint of redirect URLs"),
+    public("secure", boolean, True, "https; false is http"),
+    public("v4auth", boolean, True, "signature version 4; 2 only with regionendpoint"),
+    public("usedualstack", boolean, False, "IPv4 and IPv6 endpoints of AWS"),
+    public("accelerate", boolean, False, "S3 Transfer Acceleration"),
+    public("usefipsendpoint", boolean, False, "FIPS endpoints of AWS"),
+    public("useragent", text, "", "appended to the User-Agent header"),
+    public("encrypt", boolean, False, "server-side encryption: AES256, or KMS"),
+    secret("keyid", text, "", "KMS key; ignored without encrypt"),
+    secret("ssecustomerkey", _customer_key, b"", "SSE-C key: 32 bytes in base64"),
+    public(
         "storageclass",
-        _one_of(*STORAGE_CLASSES, fold=str.upper),
+        one_of(*STORAGE_CLASSES, fold=str.upper),
         "STANDARD",
         "storage class; NONE leaves it to the bucket",
     ),
-    _public("objectacl", _one_of(*OBJECT_ACLS), "private", "canned ACL of objects"),
-    _public("chunksize", _part, 10 * MIB, "bytes of a part; grows past 1,250 parts"),
-    _public(
+    public("objectacl", one_of(*OBJECT_ACLS), "private", "canned ACL of objects"),
+    public("chunksize", _part, 10 * MIB, "bytes of a part; grows past 1,250 parts"),
+    public(
         "multipartuploadmaxconcurrency", whole(1, 64), 4, "parts at once in an upload"
     ),
-    _public("multipartcopychunksize", _part, 32 * MIB, "bytes of a copied part"),
-    _public("multipartcopymaxconcurrency", whole(1), 100, "parts at once in a copy"),
-    _public(
+    public("multipartcopychunksize", _part, 32 * MIB, "bytes of a copied part"),
+    public("multipartcopymaxconcurrency", whole(1), 100, "parts at once in a copy"),
+    public(
         "multipartcopythresholdsize",
         whole(0, COPY_BYTES_MAX),
         32 * MIB,
         "larger objects are copied in parts",
     ),
-    _public("readchunksize", whole(64 * KIB, GIB), 8 * MIB, "bytes of a ranged read"),
-    _public("readmaxconcurrency", whole(1, 64), 4, "ranges at once in a read"),
-    _public("maxthreads", whole(1, 256), 32, "transfers at once, of all streams"),
-    _public("memorybudget", whole(0), 128 * MIB, "bytes of memory for all parts"),
-    _public("connecttimeout", whole(1, 3600), 3, "seconds for a connection"),
-    _public("readtimeout", whole(1, 3600), 20, "seconds without a byte"),
-    _public("maxattempts", whole(1, 20), 3, "tries of a request"),
-    _public(
-        "retrymode", _one_of("standard", "adaptive", "legacy"), "standard", "of the SDK"
+    public("maxattempts", whole(1, 20), 3, "tries of a request"),
+    public(
+        "retrymode", one_of("standard", "adaptive", "legacy"), "standard", "of the SDK"
     ),
-    _public("presignlifetime", whole(1, 7 * DAY_SECONDS), 7 * DAY_SECONDS,
-            "most seconds that a redirect URL works"),
-    _public("checksum", _one_of("auto", "md5", "supported", "required"), "auto",
+    public("checksum", one_of("auto", "md5", "supported", "required"), "auto",
             "of uploads: auto is the SDK's CRC on AWS, Content-MD5 elsewhere"),
-    _public("listorder", _one_of("auto", "bytes", "tree"), "auto",
+    public("listorder", one_of("auto", "bytes", "tree"), "auto",
             "order of the server's listings; auto finds out"),
-    _public("uploadage", whole(0), 7 * DAY_SECONDS,
-            "seconds until an idle upload is dropped; 0: never"),
-    _public("loglevel", _log_level, "off", "anything but off logs each request"),
+    public("loglevel", _log_level, "off", "anything but off logs each request"),
+    *COMMON,
 )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class Options(Shown):
     """The parsed parameters; each field is the parameter of that name."""
 
     region: str
@@ -231,13 +187,7 @@ class Options:
     loglevel: str
 
     def __repr__(self) -> str:
-        """Without anything that is a secret."""
-        shown = (
-            f"{field.name}={getattr(self, field.name)!r}"
-            for field in fields(self)
-            if field.name in PUBLIC
-        )
-        return f"Options({', '.join(shown)})"
+        return self.shown(PUBLIC)
 
     @property
     def secrets(self) -> tuple[str, ...]:

@@ -14,7 +14,8 @@ from ..errors import (
     PreconditionError,
     StorageError,
 )
-from .bucket import Bucket, quoted, unquoted
+from ..objectstore.store import quoted, unquoted
+from .bucket import Bucket
 
 BREAKS_MAX = 5
 """Times in a row that a body may break off without a byte in between."""
@@ -85,6 +86,14 @@ class Source:
             self._discard(reply["Body"], first)
         etag = unquoted(reply["ETag"])
         return Opened(reply["Body"], size, etag, self._digest(reply, etag))
+
+    def stream(self, first: int, end: int) -> RangeStream:
+        """A range as it is consumed."""
+        return RangeStream(self, first, end)
+
+    def fetch(self, first: int, end: int) -> bytes:
+        """A range at once."""
+        return self.stream(first, end).read_all()
 
     def _digest(self, reply: dict[str, Any], etag: str) -> str | None:
         encrypted = "SSECustomerAlgorithm" in reply or "aws:kms" in str(

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import islice
 
-from .bucket import Bucket, attempt
-from .listing import pages
+from ..objectstore.reaper import ENTRIES_MAX, Reaper
+from ..objectstore.store import attempt
+from .bucket import Bucket
 from .uploads import LINK, UPLOAD_ID, Uploads
 
-SECONDS_BETWEEN = 3_600.0
-PAGES_MAX = 50
-"""Pages of records looked at in one round; the next round goes on behind them."""
 
+class S3Reaper(Reaper):
+    """Drops uploads whose last record is old.
 
-class Reaper:
-    """Drops uploads whose last record is older than the parameter `uploadage`.
+    A round goes on where the one before it ended.
 
     Args:
         bucket: where the records are.
@@ -26,33 +23,12 @@ class Reaper:
     """
 
     def __init__(self, bucket: Bucket, uploads: Uploads) -> None:
+        super().__init__(bucket.clients, bucket.options.uploadage)
         self._bucket = bucket
         self._uploads = uploads
-        self._next_at_s = 0.0
         self._behind = ""
-        self._busy = threading.Lock()
-
-    def upload_made(self) -> None:
-        """Called whenever an upload begins; at times this starts a round."""
-        now_s = time.monotonic()
-        if not self._bucket.options.uploadage or now_s < self._next_at_s:
-            return
-        self._next_at_s = now_s + SECONDS_BETWEEN
-        self._bucket.clients.submit(attempt, self._work_alone)
-
-    def _work_alone(self) -> None:
-        if self._busy.acquire(blocking=False):
-            try:
-                self.work(datetime.now(UTC))
-            finally:
-                self._busy.release()
 
     def work(self, now: datetime) -> int:
-        """Look at the next records; returns how many uploads were dropped.
-
-        Args:
-            now: the time by which age is told.
-        """
         dropped = 0
         newest: dict[tuple[str, str], datetime] = {}
         for key, modified in self._entries():
@@ -65,7 +41,7 @@ class Reaper:
             name = (f"/{owner}", upload_id)
             newest[name] = max(modified, newest.get(name, modified))
         for (path, upload_id), modified in newest.items():
-            if (now - modified).total_seconds() < self._bucket.options.uploadage:
+            if not self.is_old(modified, now):
                 continue
             if upload_id:
                 dropped += self._uploads.drop(self._uploads.chain(path, upload_id))
@@ -74,14 +50,14 @@ class Reaper:
         return dropped
 
     def _entries(self) -> Iterator[tuple[str, datetime]]:
-        listing = pages(
-            self._bucket, self._bucket.uploads, None, start_after=self._behind
+        listing = self._bucket.entries(
+            self._bucket.uploads, None, start_after=self._behind
         )
         count = 0
-        for page in islice(listing, PAGES_MAX):
+        for key, found in islice(listing, ENTRIES_MAX):
             count += 1
-            for entry in page.objects:
-                self._behind = entry["Key"]
-                yield entry["Key"], entry["LastModified"]
-        if count < PAGES_MAX:
+            self._behind = key
+            if found is not None:
+                yield key, found.mod_time
+        if count < ENTRIES_MAX:
             self._behind = ""

@@ -17,11 +17,11 @@ from ..errors import (
     UnsupportedMethodError,
     UploadNotFoundError,
 )
-from ..part_budget import PartBudget
-from .bucket import Bucket, Found, attempt, quoted
+from ..objectstore.part_budget import PartBudget
+from ..objectstore.store import Found, attempt, quoted
+from .bucket import Bucket
 from .chain import Chain, Fences, new_nonce
 from .copying import copy_parts, whole_parts
-from .listing import keys_below
 from .parameters import PART_BYTES_MIN
 from .parts import abort_multipart, begin_multipart, stored_parts
 from .ranges import PIECE_BYTES, RangeStream, Source
@@ -61,7 +61,7 @@ class Uploads:
         last = self.chain(path, upload_id).latest()
         # In this order: a commit makes the object visible before the records go.
         if last is None or last[1].stage is Stage.COMMITTING:
-            found = self._bucket.head(path)
+            found = self._bucket.find(path)
             if found is not None and found.upload_id == upload_id:
                 return UploadStatus(UploadState.COMMITTED, identity=found.etag)
         if last is None or last[1].stage is Stage.DROPPED:
@@ -74,9 +74,7 @@ class Uploads:
         found = False
         prefix = f"{self._bucket.uploads}{path[1:]}/"
         links = [
-            key
-            for key in keys_below(self._bucket, prefix, path)
-            if key.endswith("/" + LINK)
+            key for key in self._bucket.keys(prefix, path) if key.endswith("/" + LINK)
         ]
         for key in links:
             owner = "/" + key[len(self._bucket.uploads) : -len(LINK) - 1]
@@ -118,7 +116,7 @@ class Uploads:
     def _claim_by_id(self, path: str, upload_id: str) -> Claimed:
         if not UPLOAD_ID.fullmatch(upload_id):
             raise UploadNotFoundError(path=path)
-        found = self._bucket.head(path)
+        found = self._bucket.find(path)
         chain = self.chain(path, upload_id)
         if found is not None and found.upload_id == upload_id:
             # Committed by a writer that died before it removed the records.
@@ -183,7 +181,7 @@ class Uploads:
 
     def _continue_object(self, path: str) -> S3Writer:
         """A new upload that starts from the committed object, if there is one."""
-        found = self._bucket.head(path)
+        found = self._bucket.find(path)
         if found is None:
             return self._writer(self._begin(path))
         if found.size < PART_BYTES_MIN:

@@ -5,21 +5,28 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from ..contract import Writer
-from ..errors import StorageError, UploadNotFoundError, UploadSupersededError
-from ..part_budget import PartBudget
-from ..part_buffer import PartBuffer
-from .bucket import UPLOAD_MARK, Bucket, attempt
+from ..errors import (
+    StorageError,
+    TooLargeError,
+    UploadNotFoundError,
+    UploadSupersededError,
+)
+from ..objectstore.part_budget import PartBudget
+from ..objectstore.part_buffer import PartBuffer
+from ..objectstore.partwriter import PartWriter
+from ..objectstore.sender import Sender
+from ..objectstore.store import attempt
+from .bucket import UPLOAD_MARK, Bucket
 from .chain import Chain, new_nonce
 from .parameters import PART_BYTES_MIN
 from .parts import (
-    PartSender,
     abort_multipart,
     begin_multipart,
     complete_multipart,
     part_bytes,
+    upload_part,
 )
-from .record import Part, Record, Stage
+from .record import PARTS_MAX, Part, Record, Stage
 
 RESERVED_PARTS_MIN = 16
 RESERVED_SHARE = 4
@@ -43,7 +50,7 @@ class Claimed:
     tail: bytes = field(default=b"", repr=False)
 
 
-class S3Writer(Writer):
+class S3Writer(PartWriter):
     """An upload to a bucket.
 
     Args:
@@ -54,6 +61,8 @@ class S3Writer(Writer):
         unlink: called when an upload ends that may be the path's kept one.
     """
 
+    _sender: Sender[Part] | None
+
     def __init__(
         self,
         bucket: Bucket,
@@ -62,31 +71,26 @@ class S3Writer(Writer):
         keep: Callable[[Chain], None],
         unlink: Callable[[Chain], None],
     ) -> None:
+        record = claimed.record
         self._bucket = bucket
         self._chain = claimed.chain
         self._number = claimed.number
-        self._record = claimed.record
-        self._budget = budget
+        self._record = record
         self._keep = keep
         self._unlink = unlink
-        self._path = claimed.chain.path
-        self.upload_id = claimed.chain.upload_id
-        self.generation = claimed.record.generation
-        self._failure: StorageError | None = None
-        self._ended = False
-        self._sender: PartSender | None = None
-        if claimed.record.multipart:
-            self._sender = PartSender(bucket, self._path, claimed.record.multipart)
+        super().__init__(
+            bucket,
+            claimed.chain.path,
+            claimed.chain.upload_id,
+            record.generation,
+            budget,
+            sum(part.size for part in record.parts),
+        )
+        if record.multipart:
+            self._sender = self._new_sender(record.multipart)
         # Numbers that a former owner may still be sending are left alone.
-        self._next_number = claimed.record.reserved + 1
-        self._size = sum(part.size for part in claimed.record.parts)
-        self._sent_bytes = self._size
-        self._buffer = self._new_buffer()
+        self._next_number = record.reserved + 1
         self._add(claimed.tail)
-
-    @property
-    def size(self) -> int:
-        return self._size
 
     @property
     def durable(self) -> int:
@@ -94,12 +98,6 @@ class S3Writer(Writer):
         size = sum(part.size for part in (*self._record.parts, *stored))
         # The tail was the beginning of the first part that this writer sent.
         return size if stored else size + self._record.tail_size
-
-    def write(self, data: bytes | bytearray | memoryview) -> int:
-        self._check()
-        with _Remembered(self):
-            self._add(data)
-        return len(data)
 
     def commit(self) -> None:
         self._check()
@@ -135,21 +133,7 @@ class S3Writer(Writer):
         if record.linked:
             attempt(lambda: self._unlink(self._chain))
 
-    def close(self) -> None:
-        if self._ended:
-            return
-        if self._failure is not None:
-            # What was accepted is not all stored, so this is no upload to append to;
-            # who knows its id and size can continue it.
-            self._end()
-            return
-        try:
-            with _Remembered(self):
-                self._close()
-        finally:
-            self._end()
-
-    def _close(self) -> None:
+    def _store_kept(self) -> None:
         if len(self._buffer) >= PART_BYTES_MIN:
             self._send()
         if self._sender is not None:
@@ -171,30 +155,22 @@ class S3Writer(Writer):
         self._take_note(record)
         self._keep(self._chain)
 
-    def _new_buffer(self) -> PartBuffer:
-        size = part_bytes(self._sent_bytes, self._bucket.options.chunksize)
-        return PartBuffer(self._budget, size)
+    def _part_bytes(self, offset: int) -> int:
+        return part_bytes(offset, self._bucket.options.chunksize)
 
-    def _add(self, data: bytes | bytearray | memoryview) -> None:
-        view = memoryview(data)
-        while len(view):
-            if not self._buffer.room:
-                self._send()
-            piece = view[: self._buffer.room]
-            self._buffer.append(piece)
-            self._size += len(piece)
-            view = view[len(piece) :]
+    def _new_sender(self, multipart: str) -> Sender[Part]:
+        def store(number: int, buffer: PartBuffer) -> Part:
+            return upload_part(self._bucket, self._path, multipart, number, buffer)
+
+        at_once_max = self._bucket.options.multipartuploadmaxconcurrency
+        return Sender(self._bucket.clients, store, at_once_max, self._path)
 
     def _send(self) -> None:
-        """Send what is gathered as a part."""
         sender = self._begin_sending()
         number = self._take_number()
-        buffer = self._buffer
-        self._sent_bytes += len(buffer)
-        self._buffer = self._new_buffer()
-        sender.send(number, buffer)
+        sender.send(number, self._taken())
 
-    def _begin_sending(self) -> PartSender:
+    def _begin_sending(self) -> Sender[Part]:
         if self._sender is None:
             multipart = begin_multipart(self._bucket, self._path, self.upload_id)
             try:
@@ -202,12 +178,20 @@ class S3Writer(Writer):
             except BaseException:
                 attempt(lambda: abort_multipart(self._bucket, self._path, multipart))
                 raise
-            self._sender = PartSender(self._bucket, self._path, multipart)
+            self._sender = self._new_sender(multipart)
         return self._sender
 
     def _take_number(self) -> int:
-        """The next part's number; a record reserves it before it is used."""
+        """The next part's number; a record reserves it before it is used.
+
+        Raises:
+            TooLargeError: there are no more.
+        """
         number = self._next_number
+        if number > PARTS_MAX:
+            raise TooLargeError(
+                f"more than {PARTS_MAX} parts: raise 'chunksize'", path=self._path
+            )
         if number > self._record.reserved:
             more = max(RESERVED_PARTS_MIN, number // RESERVED_SHARE)
             parts = tuple(self._parts())
@@ -240,14 +224,13 @@ class S3Writer(Writer):
 
     def _commit_whole(self) -> None:
         """The visible step of an object that is small enough for one request."""
-        self._make_visible(self._put_whole)
-
-    def _put_whole(self) -> None:
-        self._bucket.put(
-            self._bucket.key(self._path),
-            self._buffer.body(),
-            self._path,
-            {UPLOAD_MARK: self.upload_id},
+        self._fence_and_publish(
+            lambda: self._bucket.put(
+                self._bucket.key(self._path),
+                self._buffer.body(),
+                self._path,
+                {UPLOAD_MARK: self.upload_id},
+            )
         )
 
     def _commit_parts(self) -> None:
@@ -255,73 +238,36 @@ class S3Writer(Writer):
         sender, multipart = self._sender, self._record.multipart
         assert sender is not None
         last: list[Part] = []
-        with _Remembered(self):
+        with self._remembered():
             sender.drain()
             if len(self._buffer) or not self._parts():
                 # The buffer stays as it is: should the commit fail, more may follow.
-                number = self._next_number
-                if number > self._record.reserved:
-                    number = self._take_number()
-                    self._next_number = number
-                last = [sender.send_last(number, self._buffer)]
+                number = self._take_number()
+                self._next_number = number
+                last = [
+                    upload_part(
+                        self._bucket, self._path, multipart, number, self._buffer
+                    )
+                ]
         parts = [*self._parts(), *last]
-        self._make_visible(
-            lambda: complete_multipart(self._bucket, self._path, multipart, parts)
-        )
 
-    def _make_visible(self, publish: Callable[[], None]) -> None:
+        def publish() -> None:
+            try:
+                complete_multipart(self._bucket, self._path, multipart, parts)
+            except UploadNotFoundError:
+                raise UploadSupersededError(
+                    "the upload has ended", path=self._path
+                ) from None
+
+        self._fence_and_publish(publish)
+
+    def _fence_and_publish(self, publish: Callable[[], object]) -> None:
         """Fence all others off, then publish; on failure the upload stays open."""
-        with _Remembered(self):
+        with self._remembered():
             self._step(stage=Stage.COMMITTING)
-        try:
-            publish()
-        except StorageError as error:
-            if self._is_visible():
-                return  # only the reply was lost
-            if isinstance(error, UploadNotFoundError):
-                error = UploadSupersededError("the upload has ended", path=self._path)
-            attempt(lambda: self._step(stage=Stage.OPEN))
-            raise error from None
-
-    def _is_visible(self) -> bool:
-        """Whether the object at the path is this upload's."""
-        try:
-            found = self._bucket.head(self._path)
-        except StorageError:
-            return False
-        return (
-            found is not None
-            and found.upload_id == self.upload_id
-            and found.size == self._size
-        )
+        self._make_visible(publish, lambda: self._step(stage=Stage.OPEN))
 
     def _drop(self) -> tuple[int, Record]:
         """Take the last step: what is stored may be removed now."""
         record = replace(self._record, stage=Stage.DROPPED, nonce=new_nonce())
         return self._chain.advance(self._number, record), record
-
-    def _check(self) -> None:
-        if self._failure is not None:
-            raise self._failure
-
-    def _end(self) -> None:
-        """Give memory and threads back."""
-        self._ended = True
-        if self._sender is not None:
-            self._sender.stop()
-        self._buffer.close()
-
-
-class _Remembered:
-    """Remembers an error as the writer's failure: nothing can follow it but the end."""
-
-    def __init__(self, writer: S3Writer) -> None:
-        self._writer = writer
-
-    def __enter__(self) -> None:
-        return
-
-    def __exit__(self, kind: object, error: object, _: object) -> None:
-        if isinstance(error, StorageError):
-            error.durable = self._writer.durable
-            self._writer._failure = error

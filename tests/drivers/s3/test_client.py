@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from botocore.stub import Stubber
 
-from storagebus.drivers.s3.client import CALLERS_CONNECTIONS, Clients, make_client
+from storagebus.drivers.s3.client import CALLERS_CONNECTIONS, S3Clients, make_client
 from storagebus.drivers.s3.credentials import Role, session_of
 from storagebus.drivers.s3.parameters import Options, parse_options
 
@@ -36,7 +36,7 @@ def test_no_sdk_before_the_first_call(code: str) -> None:
 
 
 def test_a_child_process_makes_its_own() -> None:
-    clients = Clients(options())
+    clients = S3Clients(options())
     mine = clients.client()
     assert clients.client() is mine
     assert clients.submit(os.getpid).result(10) == os.getpid()

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from storagebus.drivers import part_buffer
-from storagebus.drivers.part_budget import PartBudget
-from storagebus.drivers.part_buffer import STARTER_BYTES_MAX, PartBuffer
+from storagebus.drivers.objectstore import part_buffer
+from storagebus.drivers.objectstore.part_budget import PartBudget
+from storagebus.drivers.objectstore.part_buffer import STARTER_BYTES_MAX, PartBuffer
 
 PART = 4 * STARTER_BYTES_MAX
 

@@ -6,7 +6,7 @@ import threading
 import time
 from random import Random
 
-from storagebus.drivers.part_budget import PartBudget
+from storagebus.drivers.objectstore.part_budget import PartBudget
 
 
 def test_counts_what_is_reserved() -> None:
