@@ -6,7 +6,7 @@ import logging
 import random
 from typing import Any
 
-from ..objectstore.clients import CALLERS_CONNECTIONS, Clients
+from ..objectstore.clients import CALLERS_CONNECTIONS, Clients, silence
 from .credentials import credential_of
 from .parameters import Options
 
@@ -44,6 +44,7 @@ def make_service(options: Options) -> Any:
     """The SDK's client of an account, with our connections and our retries."""
     from azure.storage.blob import BlobServiceClient
 
+    silence("azure", "msal", "urllib3")
     return BlobServiceClient(
         options.serviceurl,
         credential=credential_of(options),

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from ..errors import (
+    AccessDeniedError,
     InvalidPathError,
     PathConflictError,
     PathNotFoundError,
@@ -16,6 +18,7 @@ from ..progress import step
 from .client import AzureClients
 from .errors import typed
 from .parameters import Options
+from .sas import has_expired
 from .signer import Signer
 
 UPLOAD_MARK = "storagebus_upload"
@@ -51,7 +54,12 @@ class Container(Store):
         return key
 
     def typed(self, error: Exception, path: str | None) -> StorageError:
-        return typed(error, path)
+        found = typed(error, path)
+        if isinstance(found, AccessDeniedError) and has_expired(
+            self.options.sastoken, datetime.now(UTC)
+        ):
+            found.detail = f"the signature has expired: renew it ({found.detail})"
+        return found
 
     def call(
         self,

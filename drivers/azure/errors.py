@@ -6,6 +6,9 @@ that quotes what was signed, and URLs with their signatures.
 
 from __future__ import annotations
 
+import re
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 from ..errors import (
@@ -27,6 +30,11 @@ from ..errors import (
 )
 from ..objectstore.meanings import Meaning, with_path
 
+CLOCKS_DIFFER_SECONDS_MAX = 600.0
+"""The service refuses requests that were signed a quarter of an hour ago."""
+SECRET_EXPIRED = "AADSTS7000222"
+_ENTRA_CODE = re.compile(r"AADSTS\d{4,10}")
+
 
 class BrokenBodyError(UnavailableError):
     """The connection was lost in the middle of a body, which the SDK does not retry."""
@@ -37,9 +45,9 @@ _NO_CONTAINER = Meaning(
     UnavailableError, "the container does not exist", False, Executed.NO
 )
 _ACCOUNT_OFF = Meaning(UnavailableError, "the account is disabled", False, Executed.NO)
-_KEYS = Meaning(
-    AccessDeniedError, "check the credentials, and this machine's clock and time"
-)
+_KEYS = Meaning(AccessDeniedError, "check the credentials")
+_EXPIRED = Meaning(AccessDeniedError, "the credentials have expired: renew them")
+_CLOCK = Meaning(AccessDeniedError, "the clocks differ: check this machine's time")
 _ROLE = Meaning(AccessDeniedError, "check the role, the network rules and the token")
 _LEASED = Meaning(AccessDeniedError, "somebody holds a lease on the blob")
 _IMMUTABLE = Meaning(AccessDeniedError, "a policy keeps the blob from changing")
@@ -184,12 +192,19 @@ def typed(error: Exception, path: str | None = None) -> StorageError:
     code, status = code_of(error), status_of(error)
     if code or status:
         meaning = _meaning(code, status)
+        if meaning is _KEYS and _clocks_differ_s(error) > CLOCKS_DIFFER_SECONDS_MAX:
+            meaning = _CLOCK
         detail = f"{code}, status {status}" if code else f"status {status}"
         request = _header(error, "x-ms-request-id")
         detail += f", request {request}" if request else ""
     else:
         meaning = _by_class(error)
         detail = type(error).__name__
+        # Prose of the token service is left out, but its code says what to do.
+        code_there = _ENTRA_CODE.search(str(error))
+        if code_there:
+            detail += f", {code_there[0]}"
+            meaning = _EXPIRED if code_there[0] == SECRET_EXPIRED else meaning
     return meaning.error(detail, path, _header(error, "retry-after"))
 
 
@@ -200,6 +215,15 @@ def _meaning(code: str, status: int) -> Meaning:
     if known is not None:
         return known
     return _BROKEN if status >= 500 else Meaning(StorageError, executed=Executed.NO)
+
+
+def _clocks_differ_s(error: BaseException) -> float:
+    """How far the service's clock is from ours; 0 where it does not say."""
+    try:
+        there = parsedate_to_datetime(_header(error, "date")).astimezone(UTC)
+    except (ValueError, TypeError):
+        return 0.0
+    return abs((datetime.now(UTC) - there).total_seconds())
 
 
 def _by_class(error: Exception) -> Meaning:

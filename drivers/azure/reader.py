@@ -92,18 +92,26 @@ class Source:
         raise AssertionError("unreachable")
 
     def _ask(self, offset: int, count: int) -> tuple[Any, bytes]:
-        stream = self.container.call(
-            "download_blob",
-            self.container.key(self.path),
-            self.path,
-            offset=offset,
-            length=count,
-            validate_content=self.container.options.validated
-            and count <= VALIDATED_BYTES_MAX,
-            if_match=self.etag,
-        )
-        with self.container.errors(self.path):
-            data: bytes = stream.readall()
+        answers: list[Any] = []
+        try:
+            stream = self.container.call(
+                "download_blob",
+                self.container.key(self.path),
+                self.path,
+                offset=offset,
+                length=count,
+                validate_content=self.container.options.validated
+                and count <= VALIDATED_BYTES_MAX,
+                if_match=self.etag,
+                raw_response_hook=answers.append,
+            )
+            with self.container.errors(self.path):
+                data: bytes = stream.readall()
+        except BaseException:
+            # The SDK leaves an answer open that it does not understand.
+            for answer in answers:
+                answer.http_response.internal_response.close()
+            raise
         return stream, data
 
 

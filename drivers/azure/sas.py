@@ -11,7 +11,7 @@ import hashlib
 import hmac
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from urllib.parse import quote, urlencode
+from urllib.parse import parse_qs, quote, urlencode
 
 SIGNED_VERSION = "2022-11-02"
 
@@ -107,6 +107,16 @@ def blob_url(service_url: str, container: str, name: str, query: str = "") -> st
     """The URL of a blob."""
     url = f"{service_url}/{container}/{quote(name, safe='/~')}"
     return f"{url}?{query}" if query else url
+
+
+def has_expired(token: str, now: datetime) -> bool:
+    """Whether a signature's own time is over; False where it does not say."""
+    said = parse_qs(token).get("se", [""])[0]
+    try:
+        until = datetime.fromisoformat(said)
+    except ValueError:
+        return False
+    return now > (until if until.tzinfo else until.replace(tzinfo=UTC))
 
 
 def _fields(grant: Grant) -> dict[str, str]:

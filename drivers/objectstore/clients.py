@@ -6,6 +6,7 @@ or mix replies up. So they belong to a process id, and a child makes its own.
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from collections.abc import Callable
@@ -16,6 +17,21 @@ CALLERS_CONNECTIONS = 32
 """Connections for calls of the driver's callers, besides one a transfer thread."""
 
 _T = TypeVar("_T")
+
+
+def silence(*names: str) -> None:
+    """Keep an SDK's loggers from telling of each request.
+
+    At DEBUG they show headers and URLs, and with them tokens, keys and signatures. A
+    logger that somebody has given a level of its own keeps it.
+
+    Args:
+        names: of the loggers.
+    """
+    for name in names:
+        logger = logging.getLogger(name)
+        if logger.level == logging.NOTSET:
+            logger.setLevel(logging.WARNING)
 
 
 class Clients:

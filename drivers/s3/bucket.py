@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ..errors import (
+    AccessDeniedError,
     PathNotFoundError,
     StorageError,
     UnavailableError,
@@ -118,6 +119,8 @@ class Bucket(Store):
             reply = self.call("head_object", path, Key=key)
         except PathNotFoundError:
             return None
+        except StorageError as error:
+            raise self._explained(error, key, path) from None
         metadata = {name.lower(): value for name, value in reply["Metadata"].items()}
         return Found(
             size=reply["ContentLength"],
@@ -180,6 +183,20 @@ class Bucket(Store):
                 detail = redacted(f"not deleted ({code})", self.options.secrets)
                 meaning = BY_CODE.get(code, Meaning(StorageError))
                 yield meaning.error(detail, self.path(str(failed.get("Key", ""))))
+
+    def _explained(
+        self, error: StorageError, key: str, path: str | None
+    ) -> StorageError:
+        """The reason for a refusal, which the answer to a HEAD has no room for."""
+        if type(error) not in (AccessDeniedError, StorageError):
+            return error
+        try:
+            next(self.entries(key, path, keys_max=1), None)
+        except AccessDeniedError as reason:
+            return reason
+        except StorageError:
+            pass
+        return error
 
     def _learn(self, body: bytes, etag: str) -> None:
         """Find out whether this server's ETags are digests of the content."""

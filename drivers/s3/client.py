@@ -9,7 +9,7 @@ import time
 from typing import Any
 
 from ..errors import InvalidParameterError
-from ..objectstore.clients import CALLERS_CONNECTIONS, Clients
+from ..objectstore.clients import CALLERS_CONNECTIONS, Clients, silence
 from .credentials import session_of
 from .parameters import Options
 
@@ -48,6 +48,7 @@ def make_client(options: Options, endpoint_url: str | None = None) -> Any:
     """
     from botocore.config import Config
 
+    silence("boto3", "botocore", "urllib3")
     whenever = options.checksum == "supported" or (
         options.checksum == "auto" and options.on_aws
     )

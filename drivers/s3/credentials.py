@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from ..errors import AccessDeniedError
 from .parameters import Options
 
 ROLE_SECONDS = 3600
@@ -72,15 +74,38 @@ class Role:
             "DurationSeconds": ROLE_SECONDS,
         }
         if options.webidentitytokenfile:
-            from botocore import UNSIGNED
-            from botocore.config import Config
-
-            sts = self._session.client("sts", config=Config(signature_version=UNSIGNED))
-            with Path(options.webidentitytokenfile).open() as file:
-                token = file.read(TOKEN_BYTES_MAX).strip()
-            return sts.assume_role_with_web_identity(
-                **arguments, WebIdentityToken=token
-            )
+            with closing(self._client(unsigned=True)) as sts:
+                return sts.assume_role_with_web_identity(
+                    **arguments, WebIdentityToken=self._token()
+                )
         if options.externalid:
             arguments["ExternalId"] = options.externalid
-        return self._session.client("sts").assume_role(**arguments)
+        with closing(self._client()) as sts:
+            return sts.assume_role(**arguments)
+
+    def _client(self, unsigned: bool = False) -> Any:
+        """A client of the token service, no more patient than that of the store."""
+        from botocore import UNSIGNED
+        from botocore.config import Config
+
+        options = self._options
+        config = Config(
+            connect_timeout=options.connecttimeout,
+            read_timeout=options.readtimeout,
+            retries={
+                "mode": options.retrymode,
+                "total_max_attempts": options.maxattempts,
+            },
+            signature_version=UNSIGNED if unsigned else None,
+        )
+        return self._session.client("sts", config=config)
+
+    def _token(self) -> str:
+        """The token, read anew each time: whoever issues it replaces the file."""
+        try:
+            with Path(self._options.webidentitytokenfile).open() as file:
+                return file.read(TOKEN_BYTES_MAX).strip()
+        except (OSError, ValueError) as error:
+            raise AccessDeniedError(
+                f"'webidentitytokenfile' cannot be read ({type(error).__name__})"
+            ) from None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any
+from urllib.parse import quote
 
 from ..errors import (
     AccessDeniedError,
@@ -28,6 +29,8 @@ from ..errors import (
     UploadNotFoundError,
 )
 from ..objectstore.meanings import Meaning, with_path
+
+MESSAGE_CHARACTERS_MAX = 200
 
 _GONE = Meaning(PathNotFoundError)
 _NO_BUCKET = Meaning(
@@ -68,6 +71,10 @@ BY_CODE: dict[str, Meaning] = {
     "InvalidAccessKeyId": _KEYS,
     "SignatureDoesNotMatch": _KEYS,
     "InvalidToken": _KEYS,
+    "InvalidClientTokenId": _KEYS,
+    "InvalidIdentityToken": _KEYS,
+    "IDPRejectedClaim": _KEYS,
+    "IDPCommunicationError": _BROKEN,
     "AuthorizationQueryParametersError": _KEYS,
     "ExpiredToken": _EXPIRED,
     "ExpiredTokenException": _EXPIRED,
@@ -191,7 +198,7 @@ def typed(
     code, status = code_of(error), status_of(error)
     if code or status:
         meaning = BY_CODE.get(code) or BY_STATUS.get(status) or _by_range(status)
-        detail = _server_detail(error, code, status)
+        detail = _server_detail(error, code, status, secrets)
     else:
         meaning = _by_class(error)
         detail = f"{type(error).__name__}"
@@ -201,9 +208,10 @@ def typed(
 
 
 def redacted(message: str, secrets: Iterable[str]) -> str:
-    """A message without any of the secrets."""
+    """A message without any of the secrets, in clear or as URLs have them."""
     for secret in secrets:
-        message = message.replace(secret, "***")
+        for form in (secret, quote(secret, safe="")):
+            message = message.replace(form, "***")
     return message
 
 
@@ -225,7 +233,9 @@ def _by_class(error: Exception) -> Meaning:
     return Meaning(StorageError)
 
 
-def _server_detail(error: Exception, code: str, status: int) -> str:
+def _server_detail(
+    error: Exception, code: str, status: int, secrets: Iterable[str]
+) -> str:
     response: dict[str, Any] = getattr(error, "response", {})
     detail = f"status {status}"
     if code and code != str(status):
@@ -233,7 +243,8 @@ def _server_detail(error: Exception, code: str, status: int) -> str:
     # The prose of a refused signature may quote the request that was signed.
     message = response.get("Error", {}).get("Message")
     if message and status not in (401, 403):
-        detail += f", {str(message)[:200]}"
+        # Cut only when nothing secret is in it: half a secret is not found any more.
+        detail += f", {redacted(str(message), secrets)[:MESSAGE_CHARACTERS_MAX]}"
     request_id = response.get("ResponseMetadata", {}).get("RequestId")
     return f"{detail}, request {request_id}" if request_id else detail
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -191,10 +192,15 @@ class Options(Shown):
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """What no message may contain."""
-        values = (getattr(self, field.name) for field in fields(self)
-                  if field.name not in PUBLIC)  # fmt: skip
-        return tuple(value for value in values if isinstance(value, str) and value)
+        """What no message may contain: each secret as it is sent."""
+        given = [getattr(self, field.name) for field in fields(self)
+                 if field.name not in PUBLIC]  # fmt: skip
+        texts = [value for value in given if isinstance(value, str) and value]
+        if self.ssecustomerkey:
+            digest = hashlib.md5(self.ssecustomerkey, usedforsecurity=False).digest()
+            for sent in (self.ssecustomerkey, digest):
+                texts.append(base64.b64encode(sent).decode())
+        return tuple(texts)
 
     @property
     def on_aws(self) -> bool:

@@ -78,6 +78,13 @@ class Source:
             reply = self.bucket.call("get_object", self.path, Key=key, **arguments)
         except InvalidOffsetError:
             return None
+        try:
+            return self._opened(reply, first)
+        except BaseException:
+            reply["Body"].close()
+            raise
+
+    def _opened(self, reply: dict[str, Any], first: int) -> Opened:
         content_range = reply.get("ContentRange")
         if content_range:
             size = int(content_range.rpartition("/")[2])
@@ -185,7 +192,10 @@ class RangeStream:
             opened = self._source.open(self._at, self._end)
         except (PathNotFoundError, PreconditionError):
             raise gone from None
-        if opened is None or opened.etag != self._source.etag:
+        if opened is None:
+            raise gone
+        if opened.etag != self._source.etag:
+            opened.body.close()
             raise gone
         return opened.body
 
