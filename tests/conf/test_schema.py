@@ -1,3 +1,4 @@
+import re
 import tomllib
 from dataclasses import fields
 from importlib.resources import files
@@ -8,6 +9,7 @@ import pytest
 from storagebus.broker import settings
 from storagebus.conf.load import load
 from storagebus.conf.schema import BROKER_KEYS, SERVICE_KEYS, Broker, Service, addresses
+from storagebus.drivers import create
 from storagebus.drivers.parameters import REQUIRED
 
 REFERENCE = files("storagebus.conf").joinpath("reference.toml").read_text("utf-8")
@@ -45,6 +47,23 @@ def test_the_reference_loads_clean(tmp_path: Path) -> None:
     path = tmp_path / "storagebus.toml"
     path.write_text(REFERENCE)
     assert list(load(path, {}).services) == ["default"]
+
+
+def test_the_services_in_the_clouds_work_when_their_marks_are_removed(
+    tmp_path: Path,
+) -> None:
+    secret = tmp_path / "s3"
+    secret.write_text("secret\n")
+    text = re.sub(r"(?m)^#(?=[^ \n])", "", REFERENCE)
+    assert text != REFERENCE
+    path = tmp_path / "storagebus.toml"
+    path.write_text(text.replace("/run/secrets/s3", str(secret)))
+    found = load(path, {"S3_ACCESS_KEY": "key", "AZURE_CLIENT_SECRET": "secret"})
+    assert list(found.services) == ["default", "s3", "azure"]
+    for name in ("s3", "azure"):
+        service = found.services[name]
+        with create(service.driver, dict(service.parameters)) as driver:
+            assert driver.name == service.driver == name
 
 
 def test_every_key_of_the_reference_has_a_comment() -> None:

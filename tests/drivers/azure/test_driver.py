@@ -9,6 +9,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -19,6 +20,7 @@ from servers.azurite import ACCOUNT, KEY, Azurite
 from storagebus.drivers import StorageDriver, create, errors
 from storagebus.drivers.azure import copying
 from storagebus.drivers.azure.staging import Stage, Staging
+from storagebus.drivers.progress import Steps, counted
 
 from .conftest import CONTAINER, MIB, Make, inner, keys, parameters_of
 
@@ -237,6 +239,34 @@ def test_a_thousand_and_five_objects_are_deleted(make: Make) -> None:
         driver.put_content(f"/d/{number}", b"x")
     driver.delete("/d")
     assert driver.list("/") == []
+
+
+def test_long_moves_copies_and_deletes_show_that_they_move(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each step prolongs the caller's wait; without any it ends at the deadline."""
+
+    def steps_of(call: Callable[[], object]) -> int:
+        steps = Steps()
+        with counted(steps):
+            call()
+        return steps.done
+
+    driver = make(copythresholdsize=MIB, copychunksize=MIB, chunksize=MIB)
+    upload = driver.writer("/large")
+    upload.write(data(5 * MIB))
+    assert steps_of(upload.commit) >= 5
+    upload.close()
+    assert steps_of(lambda: driver.move("/large", "/moved")) >= 5
+    for number in range(300):
+        driver.put_content(f"/d/{number}", b"x")
+    assert steps_of(lambda: driver.delete("/d")) >= 4
+    pending = Pending(driver, ["pending"] * 9 + ["success"])
+    monkeypatch.setattr(inner(driver)._container, "call", pending.call)
+    monkeypatch.setattr(copying, "POLL_SECONDS_MIN", 0.01)
+    monkeypatch.setattr(copying, "POLL_SECONDS_MAX", 0.01)
+    driver.put_content("/source", b"")
+    assert steps_of(lambda: driver.move("/source", "/destination")) >= 10
 
 
 def test_uploads_that_are_old_are_dropped(make: Make, client: ContainerClient) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+
 import pytest
 from azure.core.exceptions import (
     ClientAuthenticationError,
@@ -104,3 +107,24 @@ def test_when_to_retry_is_passed_on_within_a_bound() -> None:
 def test_every_meaning_is_a_class_of_its_own_and_keeps_its_advice() -> None:
     for meaning in (*BY_CODE.values(), *BY_STATUS.values()):
         assert issubclass(meaning.cls, errors.StorageError)
+
+
+@pytest.mark.parametrize(
+    ("minutes", "words"), [(0, "credentials"), (20, "clocks"), (-20, "clocks")]
+)
+def test_a_refusal_by_a_service_with_another_time_says_so(
+    minutes: int, words: str
+) -> None:
+    there = datetime.now(UTC) + timedelta(minutes=minutes)
+    found = typed(answered(403, "AuthenticationFailed", date=format_datetime(there)))
+    assert type(found) is errors.AccessDeniedError
+    assert words in str(found)
+
+
+def test_an_expired_secret_is_told_by_the_code_of_the_token_service() -> None:
+    said = "AADSTS7000222: The provided client secret keys for SECRET are expired."
+    found = typed(ClientAuthenticationError(said))
+    assert "expired" in str(found) and "AADSTS7000222" in str(found)
+    assert "SECRET" not in str(found)
+    found = typed(ClientAuthenticationError("AADSTS7000215: Invalid client secret"))
+    assert "expired" not in str(found) and "AADSTS7000215" in str(found)

@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from storagebus.drivers.azure.parameters import parse_options
-from storagebus.drivers.azure.sas import Grant, timestamp, with_account_key
+from storagebus.drivers.azure.sas import Grant, has_expired, timestamp, with_account_key
 from storagebus.drivers.azure.signer import KEY_REUSED_SECONDS, Signer
 
 KEY = "c2VjcmV0LWtleQ=="
@@ -99,3 +99,19 @@ def test_whatever_is_granted_is_signed(change: dict[str, Any]) -> None:
     one = parse_qs(with_account_key(Grant(**given), KEY))["sig"]
     other = parse_qs(with_account_key(Grant(**given | change), KEY))["sig"]
     assert one != other
+
+
+@pytest.mark.parametrize(
+    ("token", "expired"),
+    [
+        ("sv=1&se=2026-11-23T11%3A59%3A59Z&sig=x", True),
+        ("se=2026-11-23T12:00:01Z", False),
+        ("se=2026-11-23", True),
+        ("se=2026-11-24", False),
+        ("se=soon", False),
+        ("si=policy&sig=x", False),
+        ("", False),
+    ],
+)
+def test_a_signatures_own_time(token: str, expired: bool) -> None:
+    assert has_expired(token, NOW) is expired

@@ -107,3 +107,18 @@ def test_a_signature_of_the_operators_works_and_is_never_given_away(
         with pytest.raises(errors.AccessDeniedError) as caught:
             driver.get_content("/s/a")
         assert signature not in str(caught.value)
+
+
+def test_an_expired_signature_says_so(secure: Azurite) -> None:
+    sas = generate_container_sas(
+        ACCOUNT,
+        CONTAINER,
+        KEY,
+        permission=ContainerSasPermissions(read=True, list=True),
+        expiry=datetime.now(UTC) - timedelta(hours=1),
+    )
+    with (
+        create("azure", parameters(secure, "sas", sastoken=sas)) as driver,
+        pytest.raises(errors.AccessDeniedError, match="expired"),
+    ):
+        driver.get_content("/s/a")

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from botocore.stub import Stubber
 
+from storagebus.drivers.errors import AccessDeniedError
 from storagebus.drivers.s3.client import CALLERS_CONNECTIONS, S3Clients, make_client
 from storagebus.drivers.s3.credentials import Role, session_of
 from storagebus.drivers.s3.parameters import Options, parse_options
@@ -148,3 +149,16 @@ def test_a_role_signs_the_requests(monkeypatch: pytest.MonkeyPatch) -> None:
     client = make_client(options(rolearn=ROLE))
     url = client.generate_presigned_url("get_object", {"Bucket": "tests", "Key": "k"})
     assert "X-Amz-Security-Token=RT" in url and "A" * 16 in url
+
+
+def test_a_token_that_cannot_be_read_is_no_lost_connection(tmp_path: Path) -> None:
+    given = options(rolearn=ROLE, webidentitytokenfile=str(tmp_path / "missing"))
+    with pytest.raises(AccessDeniedError, match="webidentitytokenfile"):
+        Role(session_of(options()), given).credentials()
+
+
+def test_the_token_service_is_asked_with_the_stores_patience() -> None:
+    given = options(rolearn=ROLE, connecttimeout=2, readtimeout=7, maxattempts=4)
+    config = Role(session_of(given), given)._client().meta.config
+    assert (config.connect_timeout, config.read_timeout) == (2, 7)
+    assert config.retries["total_max_attempts"] == 4

@@ -19,6 +19,7 @@ from storagebus.drivers.errors import (
     UnavailableError,
 )
 from storagebus.drivers.paths import walk_key
+from storagebus.drivers.progress import Steps, counted
 
 from .conftest import MIB, Make, inner, keys, multiparts, parameters_of
 
@@ -135,6 +136,29 @@ def test_a_large_move_is_copied_in_parts(make: Make, client: Any, size: int) -> 
     root = inner(driver)._bucket.root
     assert keys(client, root) == [root + "to"]
     assert driver.get_content("/to") == content
+
+
+def test_long_moves_and_deletes_show_that_they_move(make: Make) -> None:
+    """Each step prolongs the caller's wait; without any it ends at the deadline."""
+    driver = make(multipartcopythresholdsize=0, multipartcopychunksize=5 * MIB)
+    driver.put_content("/from", data(21 * MIB))
+    steps = Steps()
+    with counted(steps):
+        driver.move("/from", "/to")
+        assert steps.done >= 5
+        before = steps.done
+        driver.delete("/to")
+        assert steps.done >= before + 3
+
+
+def test_why_a_head_was_refused_is_found_out(make: Make) -> None:
+    """The answer to a HEAD has a status and nothing else."""
+    for given in ({"secretkey": "wrong"}, {"accesskey": "nobody"}):
+        with pytest.raises(AccessDeniedError) as caught:
+            make(**given).stat("/x")
+        assert "SignatureDoesNotMatch" in str(caught.value) or (
+            "InvalidAccessKeyId" in str(caught.value)
+        )
 
 
 def test_a_move_that_fails_leaves_all_as_it_was(make: Make, client: Any) -> None:
