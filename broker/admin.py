@@ -1,4 +1,5 @@
-"""The broker's own service, `$bus`: its status, and draining a worker. Pure."""
+"""The broker's own service, `$bus`: its status, draining a worker, and the news of how
+one ended. Pure."""
 
 from __future__ import annotations
 
@@ -34,6 +35,9 @@ def answer(core: BrokerCore, wanted: Open, opened: Message, now: float) -> Messa
             return error_message(error, stream)
         core.drain(worker)
         return Message(Type.RESULT, stream, fields=pack(Result(state="draining")))
+    if opened.code == Operation.OBITUARY:
+        core.ended(wanted.cookie, crashed=wanted.crashed)
+        return Message(Type.RESULT, stream, fields=pack(Result()))
     return error_message(
         UnsupportedMethodError(f"the broker has no operation {opened.code}"), stream
     )

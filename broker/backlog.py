@@ -1,7 +1,8 @@
 """Work that waits for a worker: bounded, fair between clients, dropped when expired.
 
-Pure. Calls and streams wait apart, since a worker has room for each apart; within
-each, clients take turns, so that one with a thousand calls delays another by one.
+Pure. Calls, streams and suspects wait apart, since a worker has room for each apart;
+within each, clients take turns, so that one with a thousand calls delays another by
+one.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections import deque
 from collections.abc import Iterator
 from itertools import count
 
-from .sessions import ClientSession, Stream
+from .sessions import ClientSession, Line, Stream
 
 STALE_MIN = 64
 """Deadlines of streams that have gone are not cleared out below this number."""
@@ -29,10 +30,9 @@ class Backlog:
         self.calls_max = calls_max
         self.bytes_max = bytes_max
         self.bytes = 0
-        # One line of clients for calls, one for streams; each client has its own queue.
-        self._lines: dict[bool, dict[ClientSession, deque[Stream]]] = {
-            False: {},
-            True: {},
+        # One line of clients for each kind; each client has its own queue there.
+        self._lines: dict[Line, dict[ClientSession, deque[Stream]]] = {
+            line: {} for line in Line
         }
         # Deadlines of streams that have gone stay in the heap until they come up. They
         # go by number, so that they keep no stream, and no payload, alive.
@@ -55,7 +55,7 @@ class Backlog:
         if len(self) >= self.calls_max or self.bytes + size > self.bytes_max:
             return False
         assert stream.client is not None
-        queue = self._lines[stream.holds_stream].setdefault(stream.client, deque())
+        queue = self._lines[stream.line].setdefault(stream.client, deque())
         if first:
             queue.appendleft(stream)
         else:
@@ -67,13 +67,14 @@ class Backlog:
         heapq.heappush(self._deadlines, (stream.expires, number))
         return True
 
-    def waits(self, holds_stream: bool) -> bool:
-        """Whether anything waits for a slot, or for a stream."""
-        return bool(self._lines[holds_stream])
+    def head(self, line: Line) -> Stream | None:
+        """The next stream in turn, which stays."""
+        clients = self._lines[line]
+        return next(iter(clients.values()))[0] if clients else None
 
-    def take(self, holds_stream: bool) -> Stream | None:
+    def take(self, kind: Line) -> Stream | None:
         """The next stream in turn."""
-        line = self._lines[holds_stream]
+        line = self._lines[kind]
         if not line:
             return None
         client = next(iter(line))
@@ -89,7 +90,7 @@ class Backlog:
         if stream not in self._numbers:
             return False
         assert stream.client is not None
-        line = self._lines[stream.holds_stream]
+        line = self._lines[stream.line]
         queue = line[stream.client]
         queue.remove(stream)
         if not queue:

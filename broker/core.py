@@ -94,6 +94,7 @@ class BrokerCore:
         self.switch = Switch(settings, self.roster, self._send)
         self.counters = self.switch.counters | {
             "workers_lost": 0,
+            "workers_crashed": 0,
             "clients_lost": 0,
             "protocol_errors": 0,
         }
@@ -187,6 +188,16 @@ class BrokerCore:
         worker.draining = True
         self._send(worker, Message(Type.DRAIN))
 
+    def ended(self, cookie: str, *, crashed: bool) -> None:
+        """Whoever has started a worker says how its process ended.
+
+        Args:
+            cookie: of its HELLO.
+            crashed: whether by a fault of its own, and not a signal from outside.
+        """
+        self.switch.poison.ended(cookie, crashed=crashed)
+        self.counters["workers_crashed"] += crashed
+
     def retire(self, now: float) -> None:
         """Send the clients elsewhere; what workers have in hand goes on."""
         self.retiring = True
@@ -233,6 +244,8 @@ class BrokerCore:
                 if objection:
                     raise Refusal(Reason.REFUSED, objection)
                 self.roster.add(session)
+                # It has lost a connection, and not its life.
+                self.switch.poison.returned(session.key)
             else:
                 session = ClientSession(peer, self._epoch, hello)
                 self.switch.unread.regreeted(peer)
@@ -284,7 +297,7 @@ class BrokerCore:
             self.counters["workers_lost"] += 1
             self.notices.append(Left(session.hello, session.id))
             self.roster.remove(session)
-            self.switch.worker_lost(session)
+            self.switch.worker_lost(session, now)
 
     def _heard(self, worker: WorkerSession, now: float) -> None:
         worker.heard = now

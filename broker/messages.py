@@ -48,6 +48,7 @@ class Operation(IntEnum):
     UPLOAD_STATUS = 11
     STATUS = 64
     DRAIN = 65
+    OBITUARY = 66
 
 
 DOWNLOADS = frozenset({Operation.LIST, Operation.WALK, Operation.READ})
@@ -194,6 +195,8 @@ class Open:
     method: str = item(_text(16), "GET")
     expires: int = item(_COUNT, 1200)
     worker: str = item(_NAME, "")
+    cookie: str = item(_NAME, "")
+    crashed: bool = item(_flag, False)
 
 
 @dataclass(frozen=True)

@@ -86,13 +86,22 @@ class Roster:
                 return worker
         return None
 
-    def pick(self, service: str, holds_stream: bool) -> WorkerSession | None:
+    def pick(
+        self, service: str, holds_stream: bool, *, alone: bool = False
+    ) -> WorkerSession | None:
         """A worker with room: the less loaded of two taken by chance.
+
+        Args:
+            service: whose.
+            holds_stream: whether room for a stream is needed, else for a call.
+            alone: whether it must have no suspect.
 
         Two choices keep several brokers from sending all to the same worker, which
         the least loaded of all would invite.
         """
         workers = self.services.get(service, [])
+        if alone:
+            workers = [worker for worker in workers if not worker.has_suspect]
         if len(workers) > 2:
             pair = self._chance.sample(workers, 2)
             if any(worker.has_room(holds_stream) for worker in pair):

@@ -28,6 +28,14 @@ class Peer(NamedTuple):
     routing_id: bytes
 
 
+class Line(Enum):
+    """What a stream waits for."""
+
+    CALL = "a slot"
+    STREAM = "a stream"
+    SUSPECT = "a worker that has no other suspect"
+
+
 class Stream:
     """One operation on its way from a client to a worker and back.
 
@@ -46,9 +54,12 @@ class Stream:
         attempt: how often it was given to a worker.
         held: whether its client is granted nothing, since it left too much unread.
         given_up: since when nobody waits for it, though a worker has it; else None.
+        answered: whether its worker has sent anything.
+        suspect: digest of a request with which workers were lost before; else None.
     """
 
     __slots__ = (
+        "answered",
         "arrived",
         "attempt",
         "client",
@@ -60,6 +71,7 @@ class Stream:
         "holds_stream",
         "opened",
         "service",
+        "suspect",
         "upload",
         "worker",
         "worker_stream",
@@ -87,6 +99,15 @@ class Stream:
         self.attempt = 0
         self.held = False
         self.given_up: float | None = None
+        self.answered = False
+        self.suspect: bytes | None = None
+
+    @property
+    def line(self) -> Line:
+        """What it waits for."""
+        if self.suspect is not None:
+            return Line.SUSPECT
+        return Line.STREAM if self.holds_stream else Line.CALL
 
 
 class ClientSession:
@@ -178,6 +199,16 @@ class WorkerSession:
     def pressure(self) -> float:
         """How loaded it is, for comparing two workers."""
         return (self.calls + self.open) / max(1, self.slots)
+
+    @property
+    def key(self) -> str:
+        """What its process is known by to whoever has started it."""
+        return self.hello.cookie or self.id
+
+    @property
+    def has_suspect(self) -> bool:
+        """Whether a call is here with which workers were lost before."""
+        return any(stream.suspect is not None for stream in self.streams.values())
 
     def stuck_s(self, now: float) -> float:
         """Seconds since which it has not let go of a call that was given up."""

@@ -14,6 +14,7 @@ from ..drivers.errors import (
     CancelledError,
     DeadlineExceededError,
     Executed,
+    PoisonRequestError,
     ProtocolError,
     StorageError,
     TooLargeError,
@@ -31,8 +32,9 @@ from .messages import (
     error_message,
     pack_vouched,
 )
+from .poison import Poison, digest_of
 from .roster import Roster
-from .sessions import ClientSession, Session, Stream, WorkerSession
+from .sessions import ClientSession, Line, Session, Stream, WorkerSession
 from .settings import BrokerSettings
 from .unread import Unread
 from .wire import BUDGET_MS_DEFAULT, TERMINAL, Message, Type
@@ -70,7 +72,14 @@ class Switch:
         )
         self.unread = Unread(settings.floor_bytes, settings.pool_bytes)
         self.backlogs: dict[str, Backlog] = {}
-        self.counters = {"opened": 0, "busy": 0, "expired": 0, "rerouted": 0}
+        self.poison = Poison()
+        self.counters = {
+            "opened": 0,
+            "busy": 0,
+            "expired": 0,
+            "rerouted": 0,
+            "poisoned": 0,
+        }
         self._retiring = False
         self._send = send
         self._next_token = count(FENCE_TOKEN_MIN).__next__
@@ -94,6 +103,8 @@ class Switch:
             error = f"{service!r}; this broker has: {known}"
             self.end(stream, UnknownServiceError(error))
             return
+        if len(self.poison) and self._is_poison(stream, now):
+            return
         if len(client.streams) > self.settings.client_streams_max:
             most = self.settings.client_streams_max
             self._refuse(stream, f"this client has {most} streams open")
@@ -108,10 +119,10 @@ class Switch:
             if not stream.upload:
                 self._first_grant(client, stream, flow, message.limit)
         waiting = self.backlogs.get(service)
-        if waiting is not None and waiting.waits(stream.holds_stream):
+        if waiting is not None and waiting.head(stream.line) is not None:
             self._wait_or_refuse(stream)
             return
-        worker = self.roster.pick(service, stream.holds_stream)
+        worker = self._pick(stream)
         if worker is None:
             self._wait_or_refuse(stream)
         else:
@@ -191,6 +202,10 @@ class Switch:
         if stream is None:
             return  # it has ended; what was under way is ignored
         relayed = relay.to_client(self.budget, stream, message)
+        stream.answered = True
+        if stream.suspect is not None:
+            self.poison.clear(stream.suspect)
+            stream.suspect = None
         client = stream.client
         if client is not None and relayed is not None:
             self._send(client, relayed, stream.client_stream)
@@ -208,14 +223,12 @@ class Switch:
         backlog = self.backlogs.get(service)
         if backlog is None or not len(backlog):
             return
-        for holds_stream in (False, True):
-            while backlog.waits(holds_stream):
-                worker = self.roster.pick(service, holds_stream)
+        for line in Line:
+            while (stream := backlog.head(line)) is not None:
+                worker = self._pick(stream)
                 if worker is None:
                     break
-                stream = backlog.take(holds_stream)
-                if stream is None:
-                    break
+                backlog.take(line)
                 if stream.expires <= now:
                     self._expired(stream)
                 else:
@@ -239,8 +252,14 @@ class Switch:
             self._to_worker(stream, Message(Type.DETACH, offset=sent))
         client.streams.clear()
 
-    def worker_lost(self, worker: WorkerSession) -> None:
+    def worker_lost(self, worker: WorkerSession, now: float) -> None:
         """Its streams may have run, and end at once."""
+        digests = [
+            digest_of(stream.service, stream.opened)
+            for stream in worker.streams.values()
+            if not stream.answered
+        ]
+        self.poison.lost(worker.key, digests, now)
         for stream in list(worker.streams.values()):
             worker.drop(stream)
             what = f"worker {worker.id} of service {stream.service!r} was lost"
@@ -268,8 +287,8 @@ class Switch:
     def refuse_waiting(self, service: str, error: StorageError) -> None:
         """End all that waits for a service that will have no worker any more."""
         backlog = self._backlog(service)
-        for holds_stream in (False, True):
-            while (stream := backlog.take(holds_stream)) is not None:
+        for line in Line:
+            while (stream := backlog.take(line)) is not None:
                 self.end(stream, error)
 
     def retire(self) -> None:
@@ -295,6 +314,23 @@ class Switch:
             self._send(client, error_message(error, number), number)
 
     # -- within ---------------------------------------------------------------
+
+    def _pick(self, stream: Stream) -> WorkerSession | None:
+        alone = stream.suspect is not None
+        return self.roster.pick(stream.service, stream.holds_stream, alone=alone)
+
+    def _is_poison(self, stream: Stream, now: float) -> bool:
+        """Refuse a request that has ended too many workers; note one that may have."""
+        digest = digest_of(stream.service, stream.opened)
+        deaths = self.poison.deaths(digest, now)
+        if deaths and self.poison.is_poison(digest):
+            self.counters["poisoned"] += 1
+            what = f"{deaths} workers of service {stream.service!r} were lost with it"
+            self.end(stream, PoisonRequestError(what))
+            return True
+        if deaths:
+            stream.suspect = digest
+        return False
 
     def _forward(self, stream: Stream, worker: WorkerSession, now: float) -> None:
         opened, client = stream.opened, stream.client

@@ -41,6 +41,7 @@ from ..drivers.errors import (
     UnsupportedMethodError,
 )
 from ..drivers.paths import check_path
+from . import certainty
 from .aiostreams import AsyncReader, AsyncWalk, AsyncWriter
 from .brokers import in_order
 from .client import DEADLINE_S
@@ -309,13 +310,13 @@ class AsyncClient:
         check_path(source)
         check_path(destination)
         if source != destination:
-            await self._operations.move(source, destination)
+            await certainty.move(self._operations, source, destination)
         elif (await self._operations.stat(source)).is_dir:
             raise PathNotFoundError("a directory", path=source)
 
     async def delete(self, path: str) -> None:
         """Delete an object, or a directory with all below it."""
-        await self._operations.delete(check_path(path))
+        await certainty.delete(self._operations, check_path(path))
 
     async def redirect_url(
         self, path: str, method: str = "GET", expires: int = 1200

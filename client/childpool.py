@@ -87,6 +87,8 @@ class ChildPool:
         hello: what the first process said of itself; None before it is ready.
         failure: why there will be no process any more; else None.
         on_gave_up: called with that error when it comes.
+        on_ended: called with the cookie of every process that has ended unasked, and
+            whether by a fault of its own.
     """
 
     def __init__(self, spec: ProcessSpec, size: PoolSize, directory: str = "") -> None:
@@ -104,6 +106,7 @@ class ChildPool:
         self.hello: Hello | None = None
         self.failure: StorageError | None = None
         self.on_gave_up: Callable[[StorageError], None] = lambda error: None
+        self.on_ended: Callable[[str, bool], None] = lambda cookie, crashed: None
 
     def start(self) -> Hello:
         """Start the first process and wait until it is ready.
@@ -153,6 +156,12 @@ class ChildPool:
         with self._changed:
             self._changed.wait_for(lambda: self._find_ending(worker), wait_s)
             return self._find_ending(worker)
+
+    @property
+    def last_ending(self) -> str:
+        """How the last process ended that had joined; "" before one has."""
+        with self._changed:
+            return next(reversed(self._endings.values()), "")
 
     # -- from the broker core, in the I/O thread --------------------------------
 
@@ -216,6 +225,8 @@ class ChildPool:
 
     def _on_change(self, notice: Notice) -> None:
         if isinstance(notice, ChildEnded):
+            if not notice.expected:
+                self.on_ended(notice.ending.cookie, notice.ending.by_fault)
             with self._changed:
                 member = self._members.pop(notice.child, None)
                 if member is not None and member.worker:

@@ -93,6 +93,19 @@ class Client(Checked):
         """
         run_now(self._operations.drain(worker))
 
+    def report_ending(self, cookie: str, *, crashed: bool) -> None:
+        """Tell the broker how a worker's process ended, so that it finds out which
+        call ends worker after worker.
+
+        Args:
+            cookie: of the process (PROTOCOL.md section 10).
+            crashed: whether by a fault of its own, and not a signal from outside.
+
+        Raises:
+            StorageError: no broker answered.
+        """
+        run_now(self._operations.report_ending(cookie, crashed))
+
     @property
     def _operations(self) -> Operations:
         return self._bus.operations

@@ -16,6 +16,7 @@ from ..drivers.contract import (
     Walk,
     Writer,
 )
+from . import certainty
 from .downloads import Listing, Reading, Walking
 from .handles import Transport, run_now
 from .operations import Operations, fits_inline
@@ -96,10 +97,10 @@ class BusDriver(StorageDriver):
             listing.close()
 
     def move(self, source: str, destination: str) -> None:
-        run_now(self.operations.move(source, destination))
+        run_now(certainty.move(self.operations, source, destination))
 
     def delete(self, path: str) -> None:
-        run_now(self.operations.delete(path))
+        run_now(certainty.delete(self.operations, path))
 
     def redirect_url(
         self, path: str, method: str = "GET", expires: int = 1200

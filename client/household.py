@@ -21,6 +21,7 @@ from ..broker.messages import Hello
 from ..broker.settings import BrokerSettings
 from ..drivers.errors import (
     InvalidStateError,
+    PoisonRequestError,
     StorageError,
     UnavailableError,
     WorkerLostError,
@@ -150,6 +151,7 @@ class Household:
         self._broker = broker
         broker.on_beat = self._on_beat
         pool.on_gave_up = self._on_gave_up
+        pool.on_ended = self._on_ended
 
     def _on_beat(self, conditions: Mapping[bytes, Condition], load: PoolLoad) -> None:
         if self._ended:
@@ -161,6 +163,13 @@ class Household:
         # Not in the I/O thread, through which the children finish their work.
         threading.Thread(target=self.end, name="storagebus-end", daemon=True).start()
         self._held = None
+
+    def _on_ended(self, cookie: str, crashed: bool) -> None:
+        """A child has ended: a call that ends child after child is found out so."""
+        try:
+            self.engine.post(self._broker.ended, cookie, crashed)
+        except InvalidStateError:
+            log.debug("a child has ended after its broker")
 
     def _on_gave_up(self, error: StorageError) -> None:
         """The children die again and again: what waits for one ends now."""
@@ -195,6 +204,8 @@ class LocalTransport:
             ending = self._household.pool.ending(error.detail, ENDING_WAIT_S)
             if ending and ending not in error.detail:
                 error.detail = f"{error.detail}: its process {ending}"
+        elif isinstance(error, PoisonRequestError):
+            error.detail += f"; the last one {self._household.pool.last_ending}"
 
     def begin(self, request: Request, *, brief: bool) -> Handle:
         """Part of `Transport`."""

@@ -122,6 +122,10 @@ class LocalBroker:
                 return
             yield self._inbox.popleft()
 
+    def ended(self, cookie: str, crashed: bool) -> None:
+        """A child's process has ended; see `BrokerCore.ended`."""
+        self._core.ended(cookie, crashed=crashed)
+
     def refuse_waiting(self, service: str, error: StorageError) -> None:
         """End what waits for a worker that will not come."""
         self._core.switch.refuse_waiting(service, error)

@@ -82,20 +82,14 @@ class Operations:
         """The description is known from elsewhere."""
         self._description = description
 
-    async def stat(self, path: str) -> FileInfo:
+    async def stat(self, path: str, *, ends: float | None = None) -> FileInfo:
         """See `StorageDriver`; so for the methods that follow."""
-        return (await self.call(Operation.STAT, Open(self.service, path))).info()
+        arguments = Open(self.service, path)
+        return (await self.call(Operation.STAT, arguments, ends=ends)).info()
 
     async def put(self, path: str, content: Payload) -> None:
         """Store a content that fits into one message."""
         await self.call(Operation.PUT, Open(self.service, path), content)
-
-    async def move(self, source: str, destination: str) -> None:
-        arguments = Open(self.service, source, destination=destination)
-        await self.call(Operation.MOVE, arguments)
-
-    async def delete(self, path: str) -> None:
-        await self.call(Operation.DELETE, Open(self.service, path))
 
     async def redirect_url(self, path: str, method: str, expires: int) -> str | None:
         arguments = Open(self.service, path, method=method, expires=expires)
@@ -120,6 +114,11 @@ class Operations:
         """Have the broker drain a worker."""
         await self.call(Operation.DRAIN, Open(BUS_SERVICE, worker=worker))
 
+    async def report_ending(self, cookie: str, crashed: bool) -> None:
+        """Tell the broker how a worker's process ended."""
+        arguments = Open(BUS_SERVICE, cookie=cookie, crashed=crashed)
+        await self.call(Operation.OBITUARY, arguments)
+
     async def call(
         self,
         operation: Operation,
@@ -127,6 +126,7 @@ class Operations:
         payload: Payload = b"",
         *,
         ends: float | None = None,
+        attempts: Attempts | None = None,
     ) -> Result:
         """Perform a call, again where that is safe and can help.
 
@@ -135,11 +135,12 @@ class Operations:
             arguments: its map.
             payload: content of a put.
             ends: when it must have ended; without it the deadline says so.
+            attempts: of which these are some.
 
         Raises:
             StorageError: what the last attempt met.
         """
-        attempts = self.attempts(SAFETY[operation])
+        attempts = attempts or self.attempts(SAFETY[operation])
         if ends is not None:
             attempts.ends = ends
         while True:

@@ -6,7 +6,8 @@ failed attempt ran (`StorageError.executed`); whether it can help depends on the
 | safety     | operations                                             | again when    |
 |------------|--------------------------------------------------------|---------------|
 | REPEATABLE | stat, list, walk, read, describe, redirect_url,        | it can help   |
-|            | upload_status, status; a whole put; opening an upload  |               |
+|            | upload_status, status, obituary; a whole put; opening  |               |
+|            | an upload                                              |               |
 | ONCE       | move, delete, commit, drain                            | it can help   |
 |            |                                                        | and never ran |
 
@@ -65,6 +66,7 @@ SAFETY: dict[Operation, Safety] = {
     Operation.UPLOAD_STATUS: Safety.REPEATABLE,
     Operation.STATUS: Safety.REPEATABLE,
     Operation.DRAIN: Safety.ONCE,
+    Operation.OBITUARY: Safety.REPEATABLE,
 }
 
 

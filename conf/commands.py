@@ -54,6 +54,7 @@ COMMANDS: Mapping[str, Entry] = {
     "walk": Entry("listing", "walk", "List all below a directory.", _STORE),
     "url": Entry("objects", "url", "Make a URL that fetches an object.", _STORE),
     "conform": Entry("conform", "conform", "Check a driver's behaviour.", _MORE),
+    "bench": Entry("bench", "bench", "Measure a driver or a service.", _MORE),
     "conf": Entry("configuration", "conf", "Check or render a configuration.", _MORE),
 }
 

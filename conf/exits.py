@@ -44,6 +44,7 @@ BY_CLASS: dict[type[StorageError], int] = {
     errors.UnavailableError: UNAVAILABLE,
     errors.UnknownServiceError: UNAVAILABLE,
     errors.WorkerLostError: UNAVAILABLE,
+    errors.PoisonRequestError: FAILED,
     errors.DeadlineExceededError: DEADLINE,
     errors.CancelledError: FAILED,
     errors.DataLossError: MISMATCH,

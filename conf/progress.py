@@ -48,20 +48,7 @@ class Progress:
         self._shows = shows
         self._bar: tqdm[Any] | None = None
         if shows and sys.stderr.isatty():
-            from tqdm import tqdm
-
-            # Some pseudo-terminals have no size, and tqdm would show nothing.
-            has_size = os.get_terminal_size(sys.stderr.fileno()).columns > 0
-            self._bar = tqdm(
-                total=total,
-                unit="B",
-                unit_scale=True,
-                unit_divisor=1024,
-                leave=False,
-                ncols=None if has_size else COLUMNS_DEFAULT,
-                nrows=None if has_size else ROWS_DEFAULT,
-                dynamic_ncols=has_size,
-            )
+            self._bar = _bar(total=total, unit="B", unit_scale=True, unit_divisor=1024)
 
     def moved(self, count: int) -> None:
         self._size += count
@@ -109,6 +96,63 @@ class Progress:
             self._bar.write(text, file=sys.stderr)
         else:
             click.echo(text, err=True)
+
+
+class SecondsBar:
+    """A bar on a terminal for work that takes a time known beforehand, and what is
+    printed meanwhile.
+
+    Args:
+        seconds: how long it takes.
+        shows_rows: whether `say` prints.
+    """
+
+    def __init__(self, seconds: float, *, shows_rows: bool) -> None:
+        self._seconds = seconds
+        self._shows_rows = shows_rows
+        self._bar: tqdm[Any] | None = None
+
+    def moved(self, seconds: float) -> None:
+        """So much time has gone by."""
+        if self._bar is not None:
+            self._bar.update(min(seconds, self._seconds - self._bar.n))
+
+    def say(self, line: str) -> None:
+        """Print a line on standard output, clear of the bar."""
+        if not self._shows_rows:
+            return
+        if self._bar is not None:
+            self._bar.clear()
+        click.echo(line)
+        sys.stdout.flush()
+        if self._bar is not None:
+            self._bar.refresh()
+
+    def __enter__(self) -> SecondsBar:
+        if sys.stderr.isatty():
+            layout = "{l_bar}{bar}| {n:.0f}/{total:.0f} s"
+            self._bar = _bar(total=self._seconds, bar_format=layout)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        bar, self._bar = self._bar, None
+        if bar is not None:
+            bar.close()
+
+
+def _bar(**options: Any) -> tqdm[Any]:
+    """A bar on standard error, gone at its end."""
+    from tqdm import tqdm
+
+    # Some pseudo-terminals have no size, and tqdm would show nothing.
+    has_size = os.get_terminal_size(sys.stderr.fileno()).columns > 0
+    return tqdm(
+        leave=False,
+        ncols=None if has_size else COLUMNS_DEFAULT,
+        nrows=None if has_size else ROWS_DEFAULT,
+        dynamic_ncols=has_size,
+        **options,
+    )
 
 
 @contextmanager

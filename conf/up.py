@@ -32,6 +32,7 @@ from .schema import Configuration
 from .systemd import Systemd
 
 if TYPE_CHECKING:
+    from ..workers.children import Notice
     from ..workers.manager import Manager
     from .check import Options
 
@@ -226,18 +227,26 @@ def _run(
     from .attendance import Attendance
     from .compose import broker_spec, worker_spec
     from .keeper import Keeper
+    from .obituaries import Obituaries
 
     workers = [
         worker_spec(configuration, service, os.environ, grace_s=GRACE_S, faults=faults)
         for service in configuration.services.values()
     ]
     target = Target(configuration.broker.clients, SERVICE, ASK_S)
-    with closing(open_client(target)) as client:
+    with (
+        closing(open_client(target)) as client,
+        closing(Obituaries([client])) as obituaries,
+    ):
         attendance = Attendance(client, configuration)
         keeper = Keeper(client, configuration, workers)
+
+        def on_change(notice: Notice) -> None:
+            attendance.on_change(notice)
+            obituaries.on_change(notice)
+
         manager = Manager(
-            [broker_spec(configuration, os.environ, grace_s=GRACE_S)],
-            attendance.on_change,
+            [broker_spec(configuration, os.environ, grace_s=GRACE_S)], on_change
         )
         stopping.manager = manager
         try:

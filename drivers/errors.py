@@ -20,6 +20,7 @@ StorageError                      1  anything without a class of its own
 ├── UnavailableError             50  the store or service cannot be reached
 │   ├── UnknownServiceError      51  the broker has no such service
 │   └── WorkerLostError          52  the worker ended while it had the call
+├── PoisonRequestError           53  the call has ended worker after worker
 ├── DeadlineExceededError        60  the call's time ran out
 ├── CancelledError               61  the caller gave the call up
 ├── DataLossError                70  bytes are missing, damaged or of another object
@@ -267,6 +268,13 @@ class WorkerLostError(UnavailableError):
 
     code = 52
     summary = "worker lost"
+
+
+class PoisonRequestError(StorageError):
+    """The same call has ended worker after worker, so no other one gets it."""
+
+    code = 53
+    summary = "poison request"
 
 
 class DeadlineExceededError(StorageError):

@@ -98,12 +98,19 @@ class Ending:
         signal: the signal that killed it, if one did.
         error: why it could not be started, or why nothing is known of its end.
         tail: the last lines that it wrote to stderr, or else to stdout.
+        cookie: what it presented in its HELLO.
     """
 
     code: int | None = None
     signal: int | None = None
     error: str | None = None
     tail: tuple[str, ...] = ()
+    cookie: str = field(default="", compare=False, repr=False)
+
+    @property
+    def by_fault(self) -> bool:
+        """Whether it ran, and ended by a fault of its own."""
+        return self.error is None and not self.by_signal
 
     @property
     def by_signal(self) -> bool:

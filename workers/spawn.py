@@ -100,7 +100,7 @@ class Child:
         self.close()
         # stderr comes second; stdout speaks where stderr is silent.
         tail = next((tail for tail in reversed(tails) if tail), ())
-        return replace(ending, tail=tail)
+        return replace(ending, tail=tail, cookie=self.cookie)
 
     def close(self) -> None:
         """Close the pipes; the end of the lifeline tells the child to end."""

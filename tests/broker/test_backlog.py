@@ -16,7 +16,7 @@ from scene import hello_of
 
 from storagebus.broker.backlog import STALE_MIN, Backlog
 from storagebus.broker.messages import Operation
-from storagebus.broker.sessions import ClientSession, Door, Peer, Stream
+from storagebus.broker.sessions import ClientSession, Door, Line, Peer, Stream
 from storagebus.broker.wire import Message, Type
 
 CALLS, BYTES = 6, 100
@@ -85,7 +85,10 @@ class Backlogs(RuleBasedStateMachine):
     @rule(streams=st.booleans())
     def take(self, streams: bool) -> None:
         line = self.lines[streams]
-        taken = self.backlog.take(streams)
+        kind = Line.STREAM if streams else Line.CALL
+        head = self.backlog.head(kind)
+        taken = self.backlog.take(kind)
+        assert taken is head
         if not line:
             assert taken is None
             return
@@ -115,8 +118,9 @@ class Backlogs(RuleBasedStateMachine):
         waiting = self.waiting()
         assert len(self.backlog) == len(waiting) <= CALLS
         assert self.backlog.bytes == self.bytes() <= BYTES
-        for streams in (False, True):
-            assert self.backlog.waits(streams) == bool(self.lines[streams])
+        for streams, kind in ((False, Line.CALL), (True, Line.STREAM)):
+            waits = self.backlog.head(kind) is not None
+            assert waits == bool(self.lines[streams])
         due = self.backlog.next_deadline()
         if waiting:
             assert due is not None
@@ -138,7 +142,7 @@ def test_clients_take_turns() -> None:
         backlog.add(stream_of(greedy))
     mine = stream_of(modest)
     backlog.add(mine)
-    assert mine in [backlog.take(False), backlog.take(False)]
+    assert mine in [backlog.take(Line.CALL), backlog.take(Line.CALL)]
 
 
 def test_what_has_gone_holds_no_memory() -> None:
@@ -148,7 +152,7 @@ def test_what_has_gone_holds_no_memory() -> None:
     for _ in range(500):
         stream = stream_of(client, size=1000, expires=1e9)
         backlog.add(stream)
-        backlog.take(False)
+        backlog.take(Line.CALL)
     gc.collect()
     alive = [item for item in gc.get_objects() if isinstance(item, Stream)]
     assert len([s for s in alive if s.client is client]) <= 1

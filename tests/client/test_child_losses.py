@@ -21,6 +21,7 @@ from storagebus.drivers.errors import (
     DeadlineExceededError,
     Executed,
     PathNotFoundError,
+    PoisonRequestError,
     StorageError,
     UnavailableError,
     WorkerLostError,
@@ -111,16 +112,25 @@ def test_an_upload_that_cannot_go_on_says_what_is_durable(acme: MakeAcme) -> Non
     driver.put_content("/a/c", b"the next call works")
 
 
-def test_a_call_that_may_have_run_says_how_its_process_ended(acme: MakeAcme) -> None:
+def test_a_call_that_ends_process_after_process_is_found_out(acme: MakeAcme) -> None:
     driver = acme()
     driver.put_content("/a", b"1")
-    with pytest.raises(WorkerLostError) as caught:
+    before = driver.pool.pids()
+    with pytest.raises(PoisonRequestError) as caught:
         driver.move("/a", "/fatal/b")
     assert caught.value.executed is Executed.MAYBE
+    assert "3 workers" in str(caught.value)
     assert "was ended by SIGSEGV" in str(caught.value)
     assert "the disk is on fire" in str(caught.value)
     assert caught.value.driver == "acme"
     assert driver.get_content("/a") == b"1"
+    assert wait_until(lambda: len(driver.pool.pids()) == 2, 10)
+    after = driver.pool.pids()
+    assert not set(before) & set(after)
+    with pytest.raises(PoisonRequestError):
+        driver.move("/a", "/fatal/b")
+    assert driver.pool.pids() == after  # nobody had to die for that
+    driver.move("/a", "/b")
 
 
 def test_calls_go_on_while_processes_are_killed(acme: MakeAcme) -> None:

@@ -17,10 +17,8 @@ from storagebus.drivers import UploadState
 from storagebus.drivers.errors import (
     DataLossError,
     DeadlineExceededError,
-    Executed,
     StorageError,
     UnavailableError,
-    WorkerLostError,
 )
 
 pytestmark = pytest.mark.slow
@@ -194,29 +192,6 @@ def test_what_cannot_be_continued_says_how_much_is_kept() -> None:
         assert caught.value.durable is not None
         upload.cancel()
         assert client.list("/") == []
-
-
-def test_what_may_have_run_is_not_repeated() -> None:
-    with RealBus() as bus, Client(bus.endpoint, deadline=10.0) as client:
-        client.put_content("/once/x", b"x")
-        worker = bus.workers[0]
-        worker.send_signal(19)  # SIGSTOP: it gets the call, but never answers
-        failures: list[StorageError] = []
-
-        def move() -> None:
-            try:
-                client.move("/once/x", "/once/y")
-            except StorageError as error:
-                failures.append(error)
-
-        thread = threading.Thread(target=move)
-        thread.start()
-        time.sleep(0.3)
-        bus.kill_worker(0)
-        thread.join(10)
-    (failure,) = failures
-    assert isinstance(failure, WorkerLostError)
-    assert failure.executed is Executed.MAYBE
 
 
 def test_a_worker_that_is_stuck_costs_no_more_than_the_deadline() -> None:

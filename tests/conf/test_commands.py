@@ -47,7 +47,7 @@ def examples(name: str) -> list[list[str]]:
 
 def test_the_commands_of_the_design_are_there() -> None:
     wanted = "up broker worker ready status drain ls stat cat put get mv rm walk url"
-    assert set(wanted.split()) | {"conform", "conf"} <= set(COMMANDS)
+    assert set(wanted.split()) | {"bench", "conform", "conf"} <= set(COMMANDS)
     assert {"conf check", "conf show"} <= set(ALL)
 
 

@@ -1,0 +1,81 @@
+"""A client's transport whose streams answer as a test has written down."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+
+from storagebus.broker.messages import Accepted, Open, Operation, Result, parse
+from storagebus.broker.wire import Payload, Type
+from storagebus.client.requests import Finished, Request
+from storagebus.drivers.errors import StorageError
+
+
+class Stream:
+    """A stream of a scripted worker: it accepts, takes bytes, and ends as told.
+
+    Args:
+        size: what the upload holds, or the error instead of an ACCEPT.
+        write, end: error instead of taking bytes, or the end; None for success.
+    """
+
+    def __init__(
+        self,
+        size: int | StorageError = 0,
+        write: StorageError | None = None,
+        end: StorageError | Result | None = None,
+    ) -> None:
+        self._size, self._write, self._end = size, write, end
+        self.durable = 0
+        self.ended = False
+        self.taken: list[bytes] = []
+        self.ended_with: Type | None = None
+        self.asked = Open("")
+
+    async def opened(self) -> Accepted:
+        if isinstance(self._size, StorageError):
+            raise self._size
+        return Accepted(size=self._size, durable=self._size, upload_id="u1")
+
+    async def write(self, data: Payload) -> None:
+        if self._write is not None:
+            self.ended = True
+            raise self._write
+        self.taken.append(bytes(data))
+
+    def end(self, kind: Type) -> None:
+        self.ended_with = kind
+
+    async def finish(self) -> Finished:
+        self.ended = True
+        if isinstance(self._end, StorageError):
+            raise self._end
+        return Finished(self._end or Result(), b"")
+
+    def release(self) -> None:
+        pass
+
+
+class Script:
+    """A transport whose streams are prepared."""
+
+    def __init__(self, *streams: tuple[Operation, Stream]) -> None:
+        self._streams = deque(streams)
+
+    def now(self) -> float:
+        return 100.0
+
+    async def sleep(self, seconds: float) -> None:
+        pass
+
+    async def explain(self, error: StorageError) -> None:
+        pass
+
+    def begin(self, request: Request, *, brief: bool) -> Any:
+        operation, stream = self._streams.popleft()
+        assert request.operation is operation
+        stream.asked = parse(Open, request.fields)
+        return stream
+
+    def close(self) -> None:
+        assert not self._streams, "not everything was asked for"
