@@ -28,7 +28,7 @@ class Peer(NamedTuple):
     routing_id: bytes
 
 
-class Line(Enum):
+class Line(StrEnum):
     """What a stream waits for."""
 
     CALL = "a slot"
