@@ -120,9 +120,7 @@ def _worker(worker: WorkerSession, now: float) -> dict[str, Any]:
         "name": worker.hello.name,
         "driver": worker.hello.driver,
         "api_version": worker.hello.api_version,
-        "state": (
-            "draining" if worker.draining else "suspect" if worker.suspect else "ready"
-        ),
+        "state": worker.state,
         "slots": worker.slots,
         "calls": worker.calls,
         "streams_max": worker.streams_max,

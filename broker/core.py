@@ -34,6 +34,7 @@ from .messages import (
     parse,
 )
 from .notices import NOTICES_MAX, Joined, Left, Notice, TurnedAway
+from .outliers import REVIEW_S, review
 from .roster import Roster
 from .sessions import ClientSession, Door, Peer, Session, Sessions, WorkerSession
 from .settings import BrokerSettings
@@ -43,6 +44,9 @@ from .wire import Message, Type
 
 SUSPECT_BEATS = 2
 """Heartbeats without an answer after which a worker gets no new work."""
+STUCK_S = 5.0
+"""How long a worker may hold on to a call that nobody waits for, before it gets no new
+work; if that lasts, whoever has started it ends it (`workers/health.py`)."""
 SWEEP_S = 0.05
 """Time in which lost connections are gathered before all at a door are pinged."""
 
@@ -95,6 +99,10 @@ class BrokerCore:
         self.counters = self.switch.counters | {
             "workers_lost": 0,
             "workers_crashed": 0,
+            "workers_ejected": 0,
+            "workers_silent": 0,
+            "workers_stuck": 0,
+            "workers_suspected": 0,
             "clients_lost": 0,
             "protocol_errors": 0,
         }
@@ -103,6 +111,7 @@ class BrokerCore:
         self._epoch = seed
         self._strangers = Strangers()
         self._beat_at = now
+        self._reviewed = now
         self._sweep_at: float | None = None
         self._sweep_doors: set[Door] = set()
 
@@ -295,6 +304,7 @@ class BrokerCore:
             self.switch.client_lost(session, now)
         else:
             self.counters["workers_lost"] += 1
+            self.counters["workers_silent"] += session.suspect
             self.notices.append(Left(session.hello, session.id))
             self.roster.remove(session)
             self.switch.worker_lost(session, now)
@@ -318,9 +328,26 @@ class BrokerCore:
         for worker in self.roster.workers():
             silent = now - worker.heard
             if silent >= beat * SUSPECT_BEATS and worker.pinged > worker.heard:
+                self.counters["workers_suspected"] += not worker.suspect
                 worker.suspect = True
             worker.pinged = now
             self._send(worker, Message(Type.PING, offset=1))
+        if now - self._reviewed >= REVIEW_S:
+            self._reviewed = now
+            self._review(now)
+
+    def _review(self, now: float) -> None:
+        """Who gets no new work, because of a stuck call or of its failures."""
+        for service, workers in self.roster.services.items():
+            before = sum(worker.is_quarantined for worker in workers)
+            for worker in workers:
+                stuck = worker.stuck_s(now) >= STUCK_S
+                self.counters["workers_stuck"] += stuck and not worker.stuck
+                worker.stuck = stuck
+            ejected = review([worker.score for worker in workers], now)
+            self.counters["workers_ejected"] += len(ejected)
+            if sum(worker.is_quarantined for worker in workers) < before:
+                self.switch.feed(service, now)
 
     # -- messages -------------------------------------------------------------
 

@@ -100,6 +100,9 @@ class Roster:
         the least loaded of all would invite.
         """
         workers = self.services.get(service, [])
+        if any(worker.is_quarantined for worker in workers):
+            sound = [w for w in workers if not (w.is_quarantined or w.suspect)]
+            workers = sound or workers  # when nobody is without fault, everybody works
         if alone:
             workers = [worker for worker in workers if not worker.has_suspect]
         if len(workers) > 2:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from .budget import Flow
 from .messages import STREAMS, Hello, Load, Operation
+from .outliers import Score
 from .wire import Message
 
 
@@ -154,6 +155,8 @@ class WorkerSession:
         streams_max: streams it holds at once; `open` are in use.
         draining: no more work goes there.
         suspect: it has not answered; no work goes there until it does.
+        stuck: it has not let go of a call for long that nobody waits for.
+        score: how its answers compare with those of its siblings.
     """
 
     __slots__ = (
@@ -169,10 +172,12 @@ class WorkerSession:
         "open",
         "peer",
         "pinged",
+        "score",
         "slots",
         "spoken",
         "streams",
         "streams_max",
+        "stuck",
         "suspect",
     )
 
@@ -191,6 +196,8 @@ class WorkerSession:
         self.last_stream = 0
         self.draining = False
         self.suspect = False
+        self.stuck = False
+        self.score = Score()
         self.heard = now
         self.pinged = now
         self.load = Load()
@@ -199,6 +206,22 @@ class WorkerSession:
     def pressure(self) -> float:
         """How loaded it is, for comparing two workers."""
         return (self.calls + self.open) / max(1, self.slots)
+
+    @property
+    def is_quarantined(self) -> bool:
+        """Whether it gets no new work as long as there is a worker without fault."""
+        return self.stuck or self.score.until is not None
+
+    @property
+    def state(self) -> str:
+        """For `status`."""
+        if self.draining:
+            return "draining"
+        if self.suspect:
+            return "suspect"
+        if self.stuck:
+            return "stuck"
+        return "ready" if self.score.until is None else "ejected"
 
     @property
     def key(self) -> str:

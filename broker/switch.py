@@ -32,6 +32,7 @@ from .messages import (
     error_message,
     pack_vouched,
 )
+from .outliers import OWN_FAULTS
 from .poison import Poison, digest_of
 from .roster import Roster
 from .sessions import ClientSession, Line, Session, Stream, WorkerSession
@@ -77,6 +78,7 @@ class Switch:
             "opened": 0,
             "busy": 0,
             "expired": 0,
+            "given_up": 0,
             "rerouted": 0,
             "poisoned": 0,
         }
@@ -140,6 +142,7 @@ class Switch:
         else:
             if stream.given_up is None:
                 stream.given_up = now
+                self.counters["given_up"] += 1
             self._to_worker(stream, message)
 
     def upload(self, client: ClientSession, message: Message, now: float) -> None:
@@ -210,6 +213,8 @@ class Switch:
         if client is not None and relayed is not None:
             self._send(client, relayed, stream.client_stream)
         if message.type in TERMINAL:
+            failed = message.type is Type.ERROR and message.code in OWN_FAULTS
+            worker.score.note(failed=failed)
             worker.drop(stream)
             if client is not None:
                 client.streams.pop(stream.client_stream, None)
@@ -260,9 +265,11 @@ class Switch:
             if not stream.answered
         ]
         self.poison.lost(worker.key, digests, now)
+        silent_s = now - worker.heard if worker.suspect else 0.0
+        after = f" after {silent_s:.1f} s of silence" if silent_s else ""
         for stream in list(worker.streams.values()):
             worker.drop(stream)
-            what = f"worker {worker.id} of service {stream.service!r} was lost"
+            what = f"worker {worker.id} of service {stream.service!r} was lost{after}"
             self.end(stream, WorkerLostError(what, executed=Executed.MAYBE))
 
     def take_back(self, worker: WorkerSession, worker_stream: int) -> None:

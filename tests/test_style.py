@@ -16,7 +16,8 @@ FUNCTION_LINES_MAX = 70
 PURE = {
     "broker": (
         "admin addresses backlog budget core flow greeting messages moments notices "
-        "poison relay roster session sessions settings strangers switch unread wire"
+        "outliers poison relay roster session sessions settings strangers switch "
+        "unread wire"
     ),
     "client": "brokers core requests retry streams",
     "drivers": "contract errors parameters paths walking",
