@@ -11,6 +11,7 @@ from .errors import DataLossError, PathConflictError
 from .paths import parent
 from .progress import step
 from .refusals import PRUNE_RACES_MAX, blocked, occupied, pruned
+from .standing import check_standing
 from .tree import ABSENT, Tree, sync_directory
 
 COPY_BYTES = 1 << 20
@@ -89,6 +90,7 @@ def replace(
         PathConflictError: a directory with objects is at the destination, or an
             object where a directory is needed.
         UnavailableError: others pruned the directory again and again.
+        StorageError: see `check_standing`.
     """
     try:
         for _ in range(PRUNE_RACES_MAX):
@@ -118,6 +120,7 @@ def _try_replace(
     try:
         if announce is not None:
             announce(status)
+        check_standing()
         tree.rename(source, directory, name)
         sync_directory(directory)
     except FileNotFoundError:
@@ -166,6 +169,7 @@ def _replace_across(
             os.fsync(target)
             if announce is not None:
                 announce(os.fstat(target))
+            check_standing()
             os.rename(temporary, name, src_dir_fd=directory, dst_dir_fd=directory)
         except BaseException:
             os.unlink(temporary, dir_fd=directory)

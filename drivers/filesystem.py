@@ -41,6 +41,7 @@ from .permits import Permits
 from .reaper import Reaper
 from .refusals import blocked, changed, occupied
 from .staging import STAGING, Staged, Uploads
+from .standing import check_standing
 from .tree import ABSENT, Tree, is_directory, is_object, sync_directory
 
 THREADS_MIN = 25
@@ -198,6 +199,7 @@ class FilesystemDriver(StorageDriver):
 
     def delete(self, path: str) -> None:
         with self._permits, OSErrors(path):
+            check_standing()
             found = self._uploads.drop_below(path)
             status = self._tree.status(path)
             if is_object(status):

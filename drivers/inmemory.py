@@ -18,6 +18,7 @@ from .parameters import Parameter, parse_parameters
 from .paths import ROOT
 from .refusals import changed
 from .shelf import Shelf, Stored
+from .standing import check_standing
 
 PARAMETERS: tuple[Parameter, ...] = ()
 
@@ -61,6 +62,7 @@ class InMemoryDriver(StorageDriver):
         data = bytes(content)
         blocks = Blocks((data,) if data else ())
         with self._gate:
+            check_standing()
             stored = Stored(blocks, datetime.now(UTC), next(self._identities))
             self._shelf.put(path, stored)
 
@@ -115,10 +117,12 @@ class InMemoryDriver(StorageDriver):
 
     def move(self, source: str, destination: str) -> None:
         with self._gate:
+            check_standing()
             self._shelf.move(source, destination)
 
     def delete(self, path: str) -> None:
         with self._gate:
+            check_standing()
             had_uploads = self._uploads.drop_below(path)
             if not self._shelf.remove(path) and not had_uploads:
                 raise PathNotFoundError(path=path)

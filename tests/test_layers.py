@@ -47,6 +47,7 @@ CONTRACT = {
     "drivers.oserrors",
     "drivers.paths",
     "drivers.progress",
+    "drivers.standing",
     "drivers.parameters",
     "drivers.walking",
 }

@@ -30,6 +30,7 @@ PURE = {
 
 HANDED_ON = {
     "drivers/progress.py": "the count that a driver's thread raises",
+    "drivers/standing.py": "what a driver's thread looks at",
     "workers/call_jobs.py": "what a thread runs",
     "workers/download_jobs.py": "what a thread runs",
     "workers/children.py": "what a process is started with",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..broker.messages import INLINE_BYTES_MAX
+from ..broker.messages import INLINE_BYTES_MAX, Operation
 from ..broker.wire import Message, Type
 from ..drivers.errors import StorageError, TooLargeError
 from .call_jobs import CallDriver
@@ -25,6 +25,9 @@ class Call(Stream):
         self._expires = arrival.at + self.budget_s
 
     def begin(self, now: float) -> None:
+        if self.standing is not None and self.operation == Operation.PUT:
+            # A move or delete that moves on may last longer than its budget.
+            self.standing.expires = self._expires
         if len(self._content) > INLINE_BYTES_MAX:
             what = f"a put takes at most {INLINE_BYTES_MAX} bytes; use an upload"
             self.refuse(TooLargeError(what, path=self.request.path))
@@ -33,9 +36,10 @@ class Call(Stream):
         self.run(job, self._expires, now)
 
     def received(self, message: Message, now: float) -> None:
-        # What the driver has begun, it ends: only its own answer says what it did.
-        if message.type in (Type.CANCEL, Type.DETACH) and self.withdraw():
-            self.refuse(cancelled())
+        # What the driver has begun, it ends, or breaks off before anything of it can
+        # be seen: only its own answer says what it did.
+        if message.type in (Type.CANCEL, Type.DETACH):
+            self.release(now)
 
     def went(self, task: Task, outcome: Outcome, now: float) -> None:
         if outcome.error is not None:
@@ -46,6 +50,8 @@ class Call(Stream):
     def release(self, now: float) -> None:
         if self.withdraw():
             self.refuse(cancelled())
+        elif self.standing is not None:
+            self.standing.revoke(cancelled())
 
     def fail(self, error: StorageError, now: float) -> None:
         if self.withdraw():

@@ -40,6 +40,7 @@ from ..drivers.errors import (
     UnavailableError,
     UnsupportedMethodError,
 )
+from ..drivers.standing import Lease, Standing, lease_s
 from .actions import Action, Note, Send, Start, Stop
 from .drain import Drain
 from .exits import Exit
@@ -113,6 +114,7 @@ class WorkerCore:
     ) -> None:
         """A message has arrived, or something that is none."""
         link = self.links[number]
+        link.lease = link.lease.renewed(now)
         if isinstance(message, ProtocolError):
             self._abort(link, message.detail, now)
         else:
@@ -222,6 +224,7 @@ class WorkerCore:
             elif isinstance(event, Opened):
                 hello = link.session.hello
                 link.calls, link.opens = Use(hello.slots), Use(hello.streams)
+                link.lease = Lease(now, lease_s(event.welcome.heartbeat_ms / 1000))
                 link.last_stream = 0
                 broker = event.welcome.broker
                 self.outbox.append(Note(f"joined broker {broker!r}"))
@@ -343,6 +346,7 @@ class WorkerCore:
         link.streams[stream.id] = stream
         link.use_of(stream).add()
         if stream.is_call:
+            stream.standing = Standing(link.lease)
             self._calls += 1
         else:
             self._open += 1

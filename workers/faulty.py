@@ -30,6 +30,8 @@ EXIT_CODE = 70
 """Of a worker that exits on purpose: a fault of the program, after sysexits(3)."""
 REPLY_S = 0.05
 """Time that libzmq gets to send an answer, before what is to follow it."""
+TEAR_S = 5.0
+"""How long a thread waits for the loop to tear the connections."""
 ANSWERING_MAX = 10_000
 """Streams whose last step is remembered until their answer is sent."""
 
@@ -119,9 +121,23 @@ class FaultyLoop(WorkerLoop):
 
     def _act(self, rule: Rule) -> None:
         if rule.kind is Kind.DISCONNECT:
-            self.tear()
+            self._tear()
         else:
             _ENDS[rule.kind]()
+
+    def _tear(self) -> None:
+        """Tear the connections; they are torn when this returns.
+
+        A thread that was driving the loop waits too, until another has the helm.
+        """
+        torn = threading.Event()
+
+        def tear(now: float) -> None:
+            self.reconnect(now)
+            torn.set()
+
+        self.post(tear)
+        torn.wait(TEAR_S)
 
     def _remember(self, task: Task, step: str) -> None:
         if len(self._answering) < ANSWERING_MAX:

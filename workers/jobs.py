@@ -17,6 +17,7 @@ from ..drivers.errors import (
     UnavailableError,
 )
 from ..drivers.progress import Steps, counted
+from ..drivers.standing import Standing, standing_on
 
 Answer = dict[str, Any]
 """The map of a RESULT, before the times are added."""
@@ -46,7 +47,11 @@ class Job(Protocol):
 
 
 def perform(
-    job: Job, driver: StorageDriver, expires: float, steps: Steps | None = None
+    job: Job,
+    driver: StorageDriver,
+    expires: float,
+    steps: Steps | None = None,
+    standing: Standing | None = None,
 ) -> Outcome:
     """Run a job, unless it is too late for it.
 
@@ -55,6 +60,7 @@ def perform(
         driver: the driver, behind its checks.
         expires: when it no longer may begin, on the monotonic clock, in seconds.
         steps: counts the driver's signs of progress.
+        standing: what the operation stands on, if it can lose its caller to another.
 
     Returns:
         The outcome; whatever a driver raises is a `StorageError` in it. Only what
@@ -66,7 +72,7 @@ def perform(
     value: Any = None
     error: StorageError | None = None
     try:
-        with counted(steps or Steps()):
+        with counted(steps or Steps()), standing_on(standing):
             value = job.run(driver)
     except StorageError as failure:
         error = failure

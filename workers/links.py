@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
+from math import inf
 
 from ..broker.messages import BOOT_BYTES, Hello
 from ..broker.session import PeerSession, State
 from ..broker.wire import CHUNK_BYTES_MAX
+from ..drivers.standing import Lease
 from .shares import Use
 from .streams import Stream
 
@@ -25,6 +27,7 @@ class Link:
         last_stream: the highest id seen in this session; ids rise.
         calls: its share of the slots, and what it uses of them.
         opens: its share of the streams, and what it uses of them.
+        lease: of its session.
         fenced: whether the broker has said that no OPEN follows.
         closed: whether the worker has ended it for good.
     """
@@ -36,6 +39,7 @@ class Link:
         self.last_stream = 0
         self.calls = Use(hello.slots)
         self.opens = Use(hello.streams)
+        self.lease = Lease(-inf)
         self.fenced = False
         self.closed = False
 

@@ -72,19 +72,26 @@ class WorkerLoop:
 
     def drain(self, grace_s: float) -> None:
         """Finish what is here, then stop. Safe from any thread and signal handler."""
-        self._commands.append(lambda now: self.core.drain(grace_s, now))
-        self._wakeup.set()
+        self.post(lambda now: self.core.drain(grace_s, now))
 
     def halt(self, why: str, code: int = 0) -> None:
         """Stop at once. Safe from any thread and signal handler."""
-        self._commands.append(lambda now: self.core.halt(why, code))
+        self.post(lambda now: self.core.halt(why, code))
+
+    def post(self, command: Callable[[float], None]) -> None:
+        """Have the loop do something. Safe from any thread and signal handler."""
+        self._commands.append(command)
         self._wakeup.set()
 
-    def tear(self) -> None:
-        """Break every connection without a word, and connect anew. Safe from any
-        thread."""
-        self._commands.append(self._reconnect)
-        self._wakeup.set()
+    def reconnect(self, now: float) -> None:
+        """Break every connection without a word, and connect anew. A command."""
+        for number, dealer in enumerate(self._dealers):
+            for socket in dealer.pollables:
+                self._poller.unregister(socket)
+            dealer.close()
+            self._dealers[number] = self._connect(dealer.endpoint)
+            self.core.disconnected(number, now)
+            self._flush(now)
 
     def run_task(self, task: Task, driver: StorageDriver) -> Outcome:
         """Do a task's job, in the calling thread."""
@@ -127,15 +134,6 @@ class WorkerLoop:
         for socket in dealer.pollables:
             self._poller.register(socket, zmq.POLLIN)
         return dealer
-
-    def _reconnect(self, now: float) -> None:
-        for number, dealer in enumerate(self._dealers):
-            for socket in dealer.pollables:
-                self._poller.unregister(socket)
-            dealer.close()
-            self._dealers[number] = self._connect(dealer.endpoint)
-            self.core.disconnected(number, now)
-            self._flush(now)
 
     def _drive(self, held: Task | None) -> None:
         """Drive the loop until it ends, or the helm is lost.

@@ -49,7 +49,8 @@ class Task:
 
     def run(self, driver: StorageDriver) -> Outcome:
         """Do the job, in the calling thread."""
-        return perform(self.job, driver, self.expires, self.stream.steps)
+        stream = self.stream
+        return perform(self.job, driver, self.expires, stream.steps, stream.standing)
 
 
 class Schedule:

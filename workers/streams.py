@@ -17,6 +17,7 @@ from ..drivers.errors import (
     StorageError,
 )
 from ..drivers.progress import Steps
+from ..drivers.standing import Standing
 from .jobs import Answer, Job, Outcome
 from .schedule import Task
 
@@ -74,6 +75,7 @@ class Stream(ABC):
         heard: when the client last said something.
         progressed: when the last PROGRESS was sent.
         steps: the driver's signs that it moves on; `told` were told the client.
+        standing: what a call stands on; None for what has a fence of its own.
         task: the job in hand; None while the stream waits for its client.
         unheard: whether nobody is there any more to hear of the outcome.
         is_call: whether it takes a slot, and not one of the worker's streams.
@@ -90,6 +92,7 @@ class Stream(ABC):
         "progressed",
         "queued_us",
         "request",
+        "standing",
         "steps",
         "task",
         "told",
@@ -111,6 +114,7 @@ class Stream(ABC):
         self.heard = arrival.at
         self.progressed = arrival.at
         self.steps = Steps()
+        self.standing: Standing | None = None
         self.told = 0
         self.task: Task | None = None
         self.unheard = False

@@ -257,3 +257,38 @@ def test_an_answer_that_cannot_be_sent_is_an_error(bench):
     bench.open(Operation.REDIRECT_URL)
     bench.run()
     assert "cannot be sent" in str(error(bench))
+
+
+@pytest.mark.parametrize("end", ["lost", "cancelled", "silent"])
+def test_a_put_that_nobody_waits_for_must_not_take_effect(bench, end):
+    """The caller may have had it done by another worker, and written since."""
+    stream = bench.open(Operation.PUT, payload=b"x", budget_ms=60_000)
+    (task,) = bench.tasks
+    standing = task.stream.standing
+    assert standing.objection(bench.now) is None
+    if end == "lost":
+        bench.core.disconnected(0, bench.now)
+    elif end == "cancelled":
+        bench.give(Message(Type.CANCEL, stream))
+    else:
+        bench.tick(3.1, silent=True)
+        # What arrives now is for what begins from now on.
+        bench.give(Message(Type.PONG))
+        bench.open(Operation.PUT, payload=b"y")
+        assert bench.tasks[1].stream.standing.objection(bench.now) is None
+    assert standing.objection(bench.now).executed is Executed.NO
+
+
+def test_a_put_must_not_take_effect_after_its_time_and_a_delete_may(bench):
+    bench.open(Operation.PUT, payload=b"x", budget_ms=2_000)
+    bench.open(Operation.DELETE, budget_ms=2_000)
+    put, delete = (task.stream.standing for task in bench.tasks)
+    bench.tick(2.1)
+    assert put.objection(bench.now).code == DeadlineExceededError.code
+    assert delete.objection(bench.now) is None
+
+
+def test_streams_have_fences_of_their_own(bench):
+    bench.open(Operation.WRITE)
+    bench.open(Operation.READ, limit=1_000_000)
+    assert [task.stream.standing for task in bench.tasks] == [None, None]

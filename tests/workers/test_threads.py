@@ -53,7 +53,9 @@ def collect(threads, wakeup, count):
 
 
 def task(function, expires=math.inf):
-    return Task(SimpleNamespace(steps=Steps()), Do(function), expires, False, 0.0)
+    return Task(
+        SimpleNamespace(steps=Steps(), standing=None), Do(function), expires, False, 0.0
+    )
 
 
 def test_outcomes_come_back_with_their_time(threads, wakeup):
