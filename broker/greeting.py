@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..drivers.contract import API_VERSION
 from .messages import (
+    LANE_FEATURE,
     PROTOCOL_MAX,
     PROTOCOL_MIN,
     Hello,
@@ -14,7 +15,7 @@ from .sessions import Door
 from .settings import BrokerSettings
 from .wire import CHUNK_BYTES_MAX
 
-FEATURES: frozenset[str] = frozenset()
+FEATURES: frozenset[str] = frozenset({LANE_FEATURE})
 """Features outside the core profile that this broker has."""
 
 

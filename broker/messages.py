@@ -27,6 +27,13 @@ BUS_SERVICE = "$bus"
 TEXT_CHARACTERS_MAX = 8_192
 NAME_CHARACTERS_MAX = 128
 BOOT_BYTES = 16
+TOKEN_BYTES = 16
+"""Of the word that a lane's descriptor is given for."""
+LANE_FEATURE = "lane"
+"""Its name in HELLO and WELCOME."""
+LANE_FILE = "file"
+LANE_MEMORY = "memory"
+LANE_KINDS = (LANE_FILE, LANE_MEMORY)
 ITEMS_MAX = 64
 
 _T = TypeVar("_T")
@@ -197,6 +204,9 @@ class Open:
     worker: str = item(_NAME, "")
     cookie: str = item(_NAME, "")
     crashed: bool = item(_flag, False)
+    lane: str = item(_NAME, "")
+    lane_kinds: tuple[str, ...] = item(_texts, LANE_KINDS)
+    lane_window: int = item(_COUNT, 0)
 
 
 @dataclass(frozen=True)
@@ -218,6 +228,11 @@ class Accepted:
     durable: int = item(_COUNT, 0)
     upload_id: str = item(_TEXT, "")
     generation: int = item(_COUNT, 1)
+    lane: str = item(_NAME, "")
+    lane_address: str = item(_NAME, "")
+    lane_token: bytes = item(_binary(TOKEN_BYTES), b"")
+    lane_bytes: int = item(_COUNT, 0)
+    lane_start: int = item(_COUNT, 0)
 
 
 @dataclass(frozen=True)

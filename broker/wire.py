@@ -24,6 +24,8 @@ HEADER_BYTES = HEADER.size
 MAP_BYTES_MAX = 16_384
 HEAD_BYTES_MAX = HEADER_BYTES + 2 * MAP_BYTES_MAX + 456
 CHUNK_BYTES_MAX = 1_048_576
+LANE_BYTES_MAX = 16_777_216
+"""Bytes of a lane's segment, and so of a DATA whose bytes lie there."""
 MESSAGE_BYTES_MAX = CHUNK_BYTES_MAX
 """For ZMQ_MAXMSGSIZE, which bounds a frame: a payload is the largest there is."""
 FRAMES_MAX = 2
@@ -68,10 +70,12 @@ class Flag(IntFlag):
 
     NONE = 0
     WANT = 2
+    LANE = 4
 
 
 TERMINAL = frozenset({Type.RESULT, Type.ERROR})
 _FLAGS = int(Flag.WANT)
+_LANE = int(Flag.LANE)
 _WITH_PAYLOAD = frozenset({Type.OPEN, Type.DATA, Type.RESULT})
 _TYPES: dict[int, tuple[Type, bool, bool]] = {
     kind.value: (kind, kind < Type.OPEN, kind in _WITH_PAYLOAD) for kind in Type
@@ -99,6 +103,7 @@ class Message(NamedTuple):
         fields: the peer's packed map, or b"".
         vouched: the broker's packed map (OPEN to a worker), or b"".
         payload: raw bytes; b"" without.
+        lane: bytes of a DATA that lie in the stream's lane instead of a payload.
     """
 
     type: Type
@@ -112,6 +117,12 @@ class Message(NamedTuple):
     fields: bytes = b""
     vouched: bytes = b""
     payload: Payload = b""
+    lane: int = 0
+
+    @property
+    def size(self) -> int:
+        """Bytes of the stream that it moves on, here or in the lane."""
+        return self.lane or len(self.payload)
 
     def map(self) -> dict[str, Any]:
         """The peer's map, unpacked.
@@ -142,14 +153,15 @@ def encode(message: Message) -> list[Payload]:
     """The frames of a message: its head, and its payload if it has one."""
     payload = message.payload
     length = len(payload)
+    lane = message.lane
     head = HEADER.pack(
         MAGIC,
         VERSION,
         message.type,
-        message.flags,
+        message.flags | _LANE if lane else message.flags,
         message.code,
         len(message.fields),
-        length,
+        length or lane,
         message.budget_ms,
         0,
         message.stream,
@@ -213,7 +225,11 @@ def decode(frames: Sequence[Payload], *, from_broker: bool) -> Message:
     if vouched and not (from_broker and kind is Type.OPEN):
         raise ProtocolError(f"{kind.name}: bytes behind the map")
     payload: Payload = b""
-    if payload_length or len(frames) == 2:
+    lane = 0
+    if flags & _LANE and kind is Type.DATA:
+        lane = payload_length
+        _check_lane(lane, offset, len(frames))
+    elif payload_length or len(frames) == 2:
         payload = frames[1] if len(frames) == 2 else b""
         _check_payload(kind, takes_payload, payload_length, payload, offset)
     return _message(
@@ -229,8 +245,18 @@ def decode(frames: Sequence[Payload], *, from_broker: bool) -> Message:
             head[HEADER_BYTES:map_end],
             vouched,
             payload,
+            lane,
         )
     )
+
+
+def _check_lane(count: int, offset: int, frames: int) -> None:
+    if not 0 < count <= LANE_BYTES_MAX:
+        raise ProtocolError(f"DATA with {count} bytes in a lane")
+    if frames != 1:
+        raise ProtocolError("DATA with bytes in a lane and a payload")
+    if offset + count > NUMBER_MAX:
+        raise ProtocolError("DATA: its end is 2^53 or more")
 
 
 def _check_payload(

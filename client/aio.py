@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from math import inf
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 import zmq
 
@@ -55,6 +55,8 @@ from .operations import Description, Operations, fits_inline
 from .requests import Request
 from .transport import process_seed
 from .uploads import Upload, put_whole
+
+_T = TypeVar("_T")
 
 
 class TaskSignal:
@@ -108,6 +110,11 @@ class LoopTransport:
     async def sleep(self, seconds: float) -> None:
         """Part of `Transport`."""
         await asyncio.sleep(seconds)
+
+    async def run(self, work: Callable[[], _T]) -> _T:
+        """Part of `Transport`: a thread of the loop's does it. What it returns is
+        dropped when the task is cancelled meanwhile."""
+        return await asyncio.get_running_loop().run_in_executor(None, work)
 
     async def explain(self, error: StorageError) -> None:
         """Part of `Transport`: a broker has said all that is known."""

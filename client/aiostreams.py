@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any
 
 from ..drivers.checked import check_bytes
-from ..drivers.contract import FileInfo
+from ..drivers.contract import FileInfo, FileRange
 from ..drivers.errors import InvalidStateError
 from .downloads import Reading, Walking
 from .labels import labelled
@@ -85,14 +85,14 @@ class AsyncReader(_Droppable):
     async def read(self, size: int | None = READ_ALL) -> bytes:
         """`size` bytes, fewer only at the end; without a size, all that is left."""
         await self.open()
-        pieces: list[memoryview] = []
+        pieces: list[bytes | memoryview] = []
         missing = size if size is not None and size >= 0 else None
         while missing is None or missing > 0:
             if not self._rest and not await self._fill():
                 break
             taken = self._rest if missing is None else self._rest[:missing]
             self._rest = self._rest[len(taken) :]
-            pieces.append(taken)
+            pieces.append(bytes(taken) if self._is_fleeting else taken)
             if missing is not None:
                 missing -= len(taken)
         return bytes(pieces[0]) if len(pieces) == 1 else b"".join(pieces)
@@ -118,9 +118,23 @@ class AsyncReader(_Droppable):
         if self._reading is not None:
             self._reading.close()
 
+    async def file_range(self) -> FileRange | None:
+        """Where the stream's bytes lie in a file of this host, when the worker has
+        handed that over: for `loop.sendfile` and the like."""
+        await self.open()
+        assert self._reading is not None
+        file = self._reading.file
+        return None if file is None else file.range()
+
+    @property
+    def _is_fleeting(self) -> bool:
+        return self._reading is not None and self._reading.is_fleeting
+
     async def _fill(self) -> bool:
         assert self._reading is not None
         piece = await self._reading.piece()
+        if piece is None and self._reading.file is not None:
+            piece = await self._reading.piece_of_file()
         self._rest = memoryview(b"" if piece is None else piece)
         return piece is not None
 

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 import zmq
 
 from ..broker.dealer import Dealer, Link
-from ..broker.messages import PROTOCOL_MAX, PROTOCOL_MIN, Hello
+from ..broker.lanes import is_possible
+from ..broker.messages import LANE_FEATURE, PROTOCOL_MAX, PROTOCOL_MIN, Hello
 from ..broker.wire import Message, Payload, Type
 from ..drivers.errors import ProtocolError
 from .context import Context
@@ -88,6 +89,12 @@ class Connection:
 
     def write(self, key: Any, data: Payload) -> None:
         self._apply(self.core.write(key, data, self._clock()))
+
+    def write_lane(self, key: Any, count: int) -> None:
+        self._apply(self.core.write_lane(key, count, self._clock()))
+
+    def starve(self, key: Any) -> None:
+        self._apply(self.core.starve(key, self._clock()))
 
     def end(self, key: Any, kind: Type) -> None:
         self._apply(self.core.end(key, kind, self._clock()))
@@ -180,6 +187,7 @@ def make_hello() -> Hello:
         boot=os.urandom(16),
         name=name[:64],
         pid=os.getpid(),
+        features=(LANE_FEATURE,) if is_possible() else (),
     )
 
 

@@ -190,6 +190,24 @@ class ClientCore:
             self._watch(stream)
         return out
 
+    def write_lane(self, key: Any, count: int, now: float) -> Output:
+        """Bytes of an accepted upload were put into its lane, within its limit."""
+        out = Output()
+        stream = self._streams.get(key)
+        if isinstance(stream, Upload):
+            stream.write_lane(count, now, out)
+            self._watch(stream)
+        return out
+
+    def starve(self, key: Any, now: float) -> Output:
+        """Bytes of an upload wait in front of its lane, which its limit closes."""
+        out = Output()
+        stream = self._streams.get(key)
+        if isinstance(stream, Upload):
+            stream.starve(now, out)
+            self._watch(stream)
+        return out
+
     def end(self, key: Any, kind: Type, now: float) -> Output:
         """End an accepted upload with COMMIT, DETACH or CANCEL; its end is awaited."""
         out = Output()

@@ -11,8 +11,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..broker import moments
-from ..broker.messages import TEXT_CHARACTERS_MAX, Open, Operation
-from ..broker.wire import Payload, unpack
+from ..broker.messages import (
+    LANE_FILE,
+    LANE_MEMORY,
+    TEXT_CHARACTERS_MAX,
+    Accepted,
+    Open,
+    Operation,
+)
+from ..broker.wire import CHUNK_BYTES_MAX, Payload, unpack
 from ..drivers.contract import FileInfo
 from ..drivers.errors import (
     DataLossError,
@@ -23,7 +30,9 @@ from ..drivers.errors import (
     StorageError,
 )
 from ..drivers.paths import walk_key
+from .filelane import FileLane
 from .handles import Handle
+from .lanes import Lanes, fetch_file, fetch_memory
 from .operations import Operations
 from .requests import Request
 from .retry import SAFETY
@@ -66,8 +75,22 @@ class Download(ABC):
         self.identity: str | None = None
 
     @abstractmethod
-    def _arguments(self) -> Open:
-        """What to ask for, to go on where this has got to."""
+    def _arguments(self, window: int) -> Open:
+        """What to ask for, to go on where this has got to.
+
+        Args:
+            window: bytes that may arrive ahead.
+        """
+
+    async def _begun(self, handle: Handle, accepted: Accepted) -> Handle:
+        """The stream is open: the place to take up what the worker offers. Returns
+        the handle to go on with."""
+        return handle
+
+    @property
+    def _is_elsewhere(self) -> bool:
+        """Whether the payloads come another way than by the stream."""
+        return False
 
     def _hindrance(self, error: StorageError) -> StorageError | None:
         """What to raise instead of going on after an error, if anything."""
@@ -102,7 +125,7 @@ class Download(ABC):
                 handle = self._handle
                 if handle is None:
                     handle = await self._begin()
-                if opening:
+                if opening or self._is_elsewhere:
                     return None
                 piece = await handle.piece()
                 if piece is not None:
@@ -124,11 +147,12 @@ class Download(ABC):
     async def _begin(self) -> Handle:
         downloads = self._operations.downloads
         downloads.add(id(self))
+        window = window_bytes(self._window, len(downloads))
         request = Request.of(
             self._operation,
-            self._arguments(),
+            self._arguments(window),
             self._operations.left(self._attempts),
-            window=window_bytes(self._window, len(downloads)),
+            window=window,
         )
         handle = self._operations.transport.begin(request, brief=self._brief)
         self._handle = handle
@@ -141,7 +165,7 @@ class Download(ABC):
             raise DataLossError("the object was replaced while it was read")
         self._first = False
         self.identity = identity
-        return handle
+        return handle if accepted is None else await self._begun(handle, accepted)
 
 
 class Reading(Download):
@@ -154,6 +178,10 @@ class Reading(Download):
         length: bytes at most.
         if_match: the identity that the object must have.
         brief: whether the caller stays until the end.
+
+    Attributes:
+        file: where all that is left is to be read from, once the worker has handed
+            its file over.
     """
 
     def __init__(
@@ -172,27 +200,95 @@ class Reading(Download):
         self._length = length
         self._if_match = _check_identity(if_match, path)
         self._done = 0
+        self._memory: Accepted | None = None
+        self._by_stream = 0
+        self.file: FileLane | None = None
 
     async def piece(self) -> Payload | None:
+        """The next payload, good until the next call; None at the end, or when what
+        is left is in `file`."""
+        if self.file is not None:
+            return None
+        if self._memory is not None and self._by_stream >= self._lanes.after_bytes:
+            await self._take_memory()
         piece = await super().piece()
         if piece is not None:
             self._done += len(piece)
+            self._by_stream += len(piece)
         return piece
+
+    @property
+    def is_fleeting(self) -> bool:
+        """Whether payloads may lie in a lane: they are there until the next piece."""
+        return self._handle is not None and self._handle.has_lane
+
+    async def piece_of_file(self) -> Payload | None:
+        """As `piece`, when what is left is in `file`; does not block."""
+        file = self.file
+        assert file is not None
+        if not file.left:
+            return None
+        view = memoryview(bytearray(min(file.left, CHUNK_BYTES_MAX)))
+        count = file.read_now(view)
+        if not count:
+            count = await self._operations.transport.run(lambda: file.readinto(view))
+        return view[:count]
 
     async def gather(self) -> bytes:
         """All that is left, in one."""
-        pieces = []
+        pieces: list[bytes | memoryview] = []
         while (piece := await self.piece()) is not None:
-            pieces.append(piece)
+            pieces.append(bytes(piece) if self.is_fleeting else piece)
+        if self.file is not None:
+            pieces.append(await self._operations.transport.run(self.file.read))
         return bytes(pieces[0]) if len(pieces) == 1 else b"".join(pieces)
 
-    def _arguments(self) -> Open:
+    def close(self) -> None:
+        super().close()
+        self._memory = None
+        if self.file is not None:
+            self.file.close()
+
+    async def _begun(self, handle: Handle, accepted: Accepted) -> Handle:
+        self._memory, self._by_stream = None, 0
+        if accepted.lane == LANE_MEMORY:
+            self._memory = accepted
+        elif accepted.lane == LANE_FILE:
+            transport = self._operations.transport
+            self.file = await transport.run(lambda: fetch_file(accepted, self._path))
+            if self.file is None:
+                self._lanes.no_file(transport.now())
+                super().close()
+                return await self._begin()
+            self._operations.downloads.discard(id(self))
+        return handle
+
+    async def _take_memory(self) -> None:
+        offer, self._memory = self._memory, None
+        assert offer is not None
+        handle = self._handle
+        segment = await self._operations.transport.run(
+            lambda: fetch_memory(offer, writable=False)
+        )
+        if segment is not None and handle is not None and handle is self._handle:
+            handle.adopt(segment)
+
+    @property
+    def _lanes(self) -> Lanes:
+        return self._operations.lanes
+
+    @property
+    def _is_elsewhere(self) -> bool:
+        return self.file is not None
+
+    def _arguments(self, window: int) -> Open:
         return Open(
             self._operations.service,
             self._path,
             start=self._start + self._done,
             length=None if self._length is None else self._length - self._done,
             if_match=self._if_match if self._first else self.identity,
+            **self._lanes.asking(self._operations.transport.now(), window),
         )
 
     def _hindrance(self, error: StorageError) -> StorageError | None:
@@ -228,7 +324,7 @@ class Listing(Download):
             self._names += names
         return self._names
 
-    def _arguments(self) -> Open:
+    def _arguments(self, window: int) -> Open:
         self._names = []  # a listing starts anew: it has no order to go on from
         return Open(self._operations.service, self._path)
 
@@ -303,7 +399,7 @@ class Walking(Download):
         self._after = directory + _LAST_CHARACTER
         self._skip = None
 
-    def _arguments(self) -> Open:
+    def _arguments(self, window: int) -> Open:
         # After a loss, what has arrived is still there: go on behind it.
         after = self._after
         if self._entries:

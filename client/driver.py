@@ -10,6 +10,7 @@ from ..drivers.contract import (
     API_VERSION,
     Capabilities,
     FileInfo,
+    FileRange,
     Reader,
     StorageDriver,
     UploadStatus,
@@ -133,6 +134,8 @@ class BusReader(Reader):
             rest, self._rest = bytes(self._rest), memoryview(b"")
             return rest + run_now(self._reading.gather())
         self._fill()
+        if not self._rest and self._reading.file is not None:
+            return self._reading.file.read(size)
         taken, self._rest = self._rest[:size], self._rest[size:]
         return bytes(taken)
 
@@ -140,10 +143,22 @@ class BusReader(Reader):
         """As `read`, into a buffer: the bytes are copied once."""
         view = memoryview(buffer).cast("B")
         self._fill()
+        if not self._rest and self._reading.file is not None:
+            return self._reading.file.readinto(view)
         count = min(len(view), len(self._rest))
         view[:count] = self._rest[:count]
         self._rest = self._rest[count:]
         return count
+
+    def fileno(self) -> int:
+        """The file's descriptor, when the worker has handed it over; its position is
+        where the stream began."""
+        found = self.file_range()
+        return super().fileno() if found is None else found.fd
+
+    def file_range(self) -> FileRange | None:
+        file = self._reading.file
+        return None if file is None else file.range()
 
     def close(self) -> None:
         if not self.closed:

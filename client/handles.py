@@ -12,15 +12,27 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Protocol, TypeVar
 
 from ..broker.messages import Accepted
+from ..broker.segment import Segment
 from ..broker.wire import Payload, Type
-from ..drivers.errors import CancelledError, StorageError
+from ..drivers.errors import CancelledError, ProtocolError, StorageError
 from .connection import Connection
-from .requests import Accepting, Arrived, Event, Failed, Finished, Request, Sent
+from .requests import (
+    Accepting,
+    Arrived,
+    Event,
+    Failed,
+    Finished,
+    InLane,
+    Request,
+    Sent,
+)
 
 REPORT_BYTES = 262_144
 """Consumed bytes after which the core is told although more have arrived."""
 SEND_AHEAD_BYTES_MAX = 1_048_576
 """Bytes of an upload that may wait here for credit before `write` waits."""
+LANE_PIECE_BYTES = 524_288
+"""Bytes of an upload that are put into its lane before the worker is told."""
 
 _T = TypeVar("_T")
 
@@ -67,10 +79,13 @@ class Handle:
         "_accepted",
         "_connection",
         "_end",
+        "_held",
+        "_limit",
         "_pieces",
         "_port",
         "_posted",
         "_released",
+        "_segment",
         "_signal",
         "_unreported",
         "durable",
@@ -84,7 +99,10 @@ class Handle:
         self._connection = connection
         self._signal = signal
         self._accepted: Accepted | None = None
-        self._pieces: deque[Payload] = deque()
+        self._pieces: deque[Payload | InLane] = deque()
+        self._segment: Segment | None = None
+        self._held = 0
+        self._limit = 0
         self._end: Finished | Failed | None = None
         self._released = False
         self._posted = 0
@@ -99,8 +117,11 @@ class Handle:
         """Take an event."""
         if type(event) is Arrived:
             self._pieces.append(event.payload)
+        elif type(event) is InLane:
+            self._pieces.append(event)
         elif type(event) is Sent:
             self.sent = event.sent
+            self._limit = event.limit
             self.durable = event.durable
         elif type(event) is Accepting:
             self._accepted = event.accepted
@@ -141,23 +162,53 @@ class Handle:
         assert type(self._end) is Finished
         return self._end
 
+    @property
+    def posted(self) -> int:
+        """Bytes of an upload that were handed to `write`."""
+        return self._posted
+
+    @property
+    def has_lane(self) -> bool:
+        """Whether payloads may lie in a lane, and be good for a moment only."""
+        return self._segment is not None
+
+    def adopt(self, segment: Segment) -> None:
+        """Use this memory from now on; it was fetched for this operation."""
+        self._segment = segment
+
     async def piece(self) -> Payload | None:
         """The next bytes of a download; None at its end.
+
+        What lies in a lane may be looked at until the next call.
 
         Raises:
             StorageError: it failed; what had arrived before was returned before.
         """
+        if self._held:
+            self._consumed(self._held)
+            self._held = 0
         while not self._pieces:
             if self._end is not None:
                 await self.finish()
                 return None
             await self._signal.wait()
         piece = self._pieces.popleft()
-        self._unreported += len(piece)
+        if isinstance(piece, InLane):
+            return self._in_lane(piece)
+        self._consumed(len(piece))
+        return piece
+
+    def _in_lane(self, piece: InLane) -> memoryview:
+        if self._segment is None:
+            raise ProtocolError("DATA in a lane that was not taken")
+        self._held = piece.size
+        return self._segment.part(piece.offset, piece.size)
+
+    def _consumed(self, count: int) -> None:
+        self._unreported += count
         if self._end is None and (not self._pieces or self._unreported >= REPORT_BYTES):
             self._port.post(self._connection.consumed, self, self._unreported)
             self._unreported = 0
-        return piece
 
     async def write(self, data: Payload) -> None:
         """Send bytes of an upload; waits while too many are on their way already.
@@ -168,7 +219,9 @@ class Handle:
         Raises:
             StorageError: the upload has ended.
         """
-        if self._end is None:
+        if self._segment is not None:
+            await self._write_lane(memoryview(data), self._segment)
+        elif self._end is None:
             self._posted += len(data)
             self._port.post(self._connection.write, self, data)
             while self._posted - self.sent > SEND_AHEAD_BYTES_MAX and not self._end:
@@ -176,6 +229,19 @@ class Handle:
         if self._end is not None:
             await self.finish()
             raise CancelledError("the worker ended the upload")
+
+    async def _write_lane(self, data: memoryview, segment: Segment) -> None:
+        while data and self._end is None:
+            most = min(self._limit - self._posted, segment.room(self._posted))
+            count = min(len(data), most, LANE_PIECE_BYTES)
+            if count <= 0:
+                self._port.post(self._connection.starve, self)
+                await self._signal.wait()
+                continue
+            segment.part(self._posted, count)[:] = data[:count]
+            self._posted += count
+            self._port.post(self._connection.write_lane, self, count)
+            data = data[count:]
 
     def end(self, kind: Type) -> None:
         """End an upload with COMMIT, DETACH or CANCEL; `finish` waits for it."""
@@ -191,6 +257,9 @@ class Handle:
                 self._port.post(self._connection.abandon, self)
         finally:
             self._pieces.clear()
+            if self._segment is not None:
+                self._segment.close()
+                self._segment = None
             self._port.release()
 
 
@@ -203,6 +272,10 @@ class Transport(Protocol):
 
     async def sleep(self, seconds: float) -> None:
         """Wait."""
+
+    async def run(self, work: Callable[[], _T]) -> _T:
+        """Do what may block for a moment, where that does no harm."""
+        ...
 
     async def explain(self, error: StorageError) -> None:
         """Add to an error that will be raised what is known of its reason."""

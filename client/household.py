@@ -13,9 +13,9 @@ import tempfile
 import threading
 import time
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ..broker.messages import Hello
 from ..broker.settings import BrokerSettings
@@ -44,6 +44,7 @@ RUNTIME_PARENT = "/tmp"
 """Where sockets lie: their paths must be short, and TMPDIR's may be long."""
 
 log = logging.getLogger("storagebus.client")
+_T = TypeVar("_T")
 
 
 class Household:
@@ -197,6 +198,10 @@ class LocalTransport:
     async def sleep(self, seconds: float) -> None:
         """Part of `Transport`: block the calling thread."""
         time.sleep(seconds)
+
+    async def run(self, work: Callable[[], _T]) -> _T:
+        """Part of `Transport`: the calling thread does it."""
+        return work()
 
     async def explain(self, error: StorageError) -> None:
         """Part of `Transport`: say how the process ended that had the call."""

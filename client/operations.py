@@ -5,6 +5,7 @@ Everything that waits is a coroutine, see `handles`.
 
 from __future__ import annotations
 
+import os
 import random
 from dataclasses import dataclass
 
@@ -21,6 +22,7 @@ from ..broker.wire import Payload
 from ..drivers.contract import Capabilities, FileInfo, UploadState, UploadStatus
 from ..drivers.errors import InvalidParameterError, ProtocolError, StorageError
 from .handles import Transport
+from .lanes import Lanes
 from .requests import Request
 from .retry import SAFETY, Attempts, RetryBudget, Safety
 
@@ -52,6 +54,7 @@ class Operations:
             progress, retries included.
 
     Attributes:
+        lanes: what goes past the broker where it can.
         downloads: ids of the open downloads, which share what may arrive ahead.
         uploads: ids of the open uploads, which share what is kept to be sent again.
         budget: what all retries together may cost.
@@ -61,6 +64,7 @@ class Operations:
         self.transport = transport
         self.service = _check_service(service)
         self.deadline = check_deadline(deadline)
+        self.lanes = Lanes.of(os.environ)
         self.downloads: set[int] = set()
         self.uploads: set[int] = set()
         self.budget = RetryBudget()

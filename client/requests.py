@@ -65,15 +65,29 @@ class Arrived(NamedTuple):
     payload: Payload
 
 
+class InLane(NamedTuple):
+    """The next bytes of a download lie in its lane.
+
+    Attributes:
+        offset: where, as an offset of the stream.
+        size: how many they are.
+    """
+
+    offset: int
+    size: int
+
+
 class Sent(NamedTuple):
     """An upload has moved on.
 
     Attributes:
         sent: bytes that have left the queue of the core.
+        limit: bytes may be sent below this offset.
         durable: bytes of the upload that survive the worker, as last reported.
     """
 
     sent: int
+    limit: int
     durable: int
 
 
@@ -90,7 +104,7 @@ class Failed(NamedTuple):
     error: StorageError
 
 
-Event = Accepting | Arrived | Sent | Finished | Failed
+Event = Accepting | Arrived | InLane | Sent | Finished | Failed
 
 
 class Output:

@@ -36,6 +36,7 @@ from .requests import (
     Arrived,
     Failed,
     Finished,
+    InLane,
     Output,
     Request,
     Sent,
@@ -211,9 +212,12 @@ class Download(Stream):
 
     def _arrive(self, message: Message, out: Output) -> bool:
         want = bool(message.flags & Flag.WANT)
-        if not self.inflow.accept(message.offset, len(message.payload), want):
+        if not self.inflow.accept(message.offset, message.size, want):
             return False
-        out.events.append((self.key, Arrived(message.payload)))
+        if message.lane:
+            out.events.append((self.key, InLane(message.offset, message.lane)))
+        else:
+            out.events.append((self.key, Arrived(message.payload)))
         return True
 
     def _credit(self, out: Output) -> None:
@@ -240,6 +244,7 @@ class Upload(Stream):
         "_ending",
         "_outflow",
         "_pending",
+        "_starved",
     )
 
     ends_with = Type.DETACH
@@ -251,6 +256,7 @@ class Upload(Stream):
         self._accepted = False
         self._ending: Type | None = None
         self._end_sent = False
+        self._starved = False
         self._durable = 0
 
     def write(self, data: Payload, now: float, out: Output) -> None:
@@ -261,6 +267,22 @@ class Upload(Stream):
         self._pending.append(memoryview(data))
         self._flush(now, out)
         if self._outflow.sent > sent:
+            self._tell(out)
+
+    def write_lane(self, count: int, now: float, out: Output) -> None:
+        """Bytes lie in the lane; the application has kept to the limit it was told."""
+        if self._ending is not None:
+            return
+        offset = self._outflow.send(count)
+        self._send_data(out, offset, lane=count)
+        self._flush(now, out)
+        self._tell(out)
+
+    def starve(self, now: float, out: Output) -> None:
+        """The application has bytes for the lane, and no credit for them."""
+        self._starved = not self._outflow.room
+        self._flush(now, out)
+        if not self._starved:
             self._tell(out)
 
     def end(self, kind: Type, now: float, out: Output) -> None:
@@ -300,6 +322,7 @@ class Upload(Stream):
     def _granted(self, received: int, limit: int, now: float, out: Output) -> None:
         moved = received > self._outflow.received or limit > self._outflow.limit
         self._outflow.credit(received, limit)
+        self._starved = self._starved and not self._outflow.room
         if moved and self._ending is not Type.CANCEL:
             self.expires = inf  # `_flush` starts the clock anew if there is a reason
         self._flush(now, out)
@@ -319,10 +342,16 @@ class Upload(Stream):
             self.expires = now + self.request.budget_s
 
     def _tell(self, out: Output) -> None:
-        out.events.append((self.key, Sent(self._outflow.sent, self._durable)))
+        flow = self._outflow
+        out.events.append((self.key, Sent(flow.sent, flow.limit, self._durable)))
 
     def _waits(self) -> bool:
-        return not self._accepted or bool(self._pending) or self._ending is not None
+        return (
+            not self._accepted
+            or bool(self._pending)
+            or self._starved
+            or self._ending is not None
+        )
 
     def _send_piece(self, out: Output) -> None:
         head = self._pending[0]
@@ -332,7 +361,11 @@ class Upload(Stream):
             self._pending.popleft()
         else:
             self._pending[0] = head[count:]
-        offset = self._outflow.send(count)
+        self._send_data(out, self._outflow.send(count), piece)
+
+    def _send_data(
+        self, out: Output, offset: int, payload: Payload = b"", lane: int = 0
+    ) -> None:
         flags = Flag.NONE if self._outflow.room else Flag.WANT
         assert self.broker is not None
         message = Message(
@@ -341,7 +374,8 @@ class Upload(Stream):
             flags=flags,
             offset=offset,
             epoch=self.epoch,
-            payload=piece,
+            payload=payload,
+            lane=lane,
         )
         out.sends.append((self.broker, message))
 

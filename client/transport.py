@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, TypeVar
 
 from ..drivers.errors import InvalidStateError, StorageError
 from .brokers import in_order
@@ -15,6 +15,7 @@ from .engine import Engine, acquire, relinquish
 from .handles import Handle
 from .requests import Request
 
+_T = TypeVar("_T")
 _seed = os.urandom(16)
 
 
@@ -51,6 +52,10 @@ class BusTransport:
     async def sleep(self, seconds: float) -> None:
         """Part of `Transport`: block the calling thread."""
         time.sleep(seconds)
+
+    async def run(self, work: Callable[[], _T]) -> _T:
+        """Part of `Transport`: the calling thread does it."""
+        return work()
 
     async def explain(self, error: StorageError) -> None:
         """Part of `Transport`: a broker has said all that is known."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import BinaryIO
 
-from ..broker.messages import Open, Operation
+from ..broker.messages import LANE_MEMORY, Accepted, Open, Operation
 from ..broker.wire import CHUNK_BYTES_MAX, Payload, Type
 from ..drivers.contract import UploadState
 from ..drivers.errors import (
@@ -27,6 +27,7 @@ from ..drivers.errors import (
     UploadSupersededError,
 )
 from .handles import Handle
+from .lanes import fetch_memory
 from .operations import Operations
 from .replay import FileSource, Replay, Source, replay_bytes
 from .requests import Request
@@ -67,9 +68,14 @@ class Upload:
         self._path = path
         self._brief = brief
         self._wanted = Open(
-            operations.service, path, append=append, upload_id=upload_id
+            operations.service,
+            path,
+            append=append,
+            upload_id=upload_id,
+            **operations.lanes.asking(operations.transport.now()),
         )
         self._handle: Handle | None = None
+        self._memory: Accepted | None = None
         self._error: StorageError | None = None
         self._gathered = bytearray()
         self._replay = Replay(0)
@@ -236,6 +242,7 @@ class Upload:
         self.upload_id = accepted.upload_id
         self.generation = accepted.generation
         self._durable = accepted.durable
+        self._memory = accepted if accepted.lane == LANE_MEMORY else None
         self._error = None
         self._operations.budget.succeeded()
         return accepted.size
@@ -255,13 +262,25 @@ class Upload:
         try:
             if self._handle is None:
                 raise self._lost()
-            await self._handle.write(piece)
+            await self._hand_over(self._handle, piece)
         except StorageError as error:
             self._fail(error)
             await self._recover(error, self._attempts())
         except BaseException:
             self.abandon()
             raise
+
+    async def _hand_over(self, handle: Handle, piece: Payload) -> None:
+        """Write a piece, through the lane once that is worth it."""
+        offer, after = self._memory, self._operations.lanes.after_bytes
+        if offer is not None and piece and handle.posted >= after:
+            self._memory = None
+            segment = await self._operations.transport.run(
+                lambda: fetch_memory(offer, writable=True)
+            )
+            if segment is not None:
+                handle.adopt(segment)
+        await handle.write(piece)
 
     async def _end(self, kind: Type) -> None:
         handle = self._handle
@@ -317,7 +336,7 @@ class Upload:
         place = await self._claim(self._continued(), attempts)
         for piece in self._replay.since(place):
             assert self._handle is not None
-            await self._handle.write(piece)
+            await self._hand_over(self._handle, piece)
 
     async def _has_committed(self, failure: StorageError, attempts: Attempts) -> bool:
         """Whether a commit that failed has run after all; if not, it never will, and
@@ -363,7 +382,12 @@ class Upload:
         return self._operations.attempts(Safety.REPEATABLE)
 
     def _continued(self) -> Open:
-        return Open(self._operations.service, self._path, upload_id=self.upload_id)
+        return Open(
+            self._operations.service,
+            self._path,
+            upload_id=self.upload_id,
+            **self._operations.lanes.asking(self._operations.transport.now()),
+        )
 
     def _fail(self, error: StorageError) -> None:
         self.abandon()

@@ -16,6 +16,7 @@ from .contract import (
     REDIRECT_METHODS,
     Capabilities,
     FileInfo,
+    FileRange,
     Reader,
     StorageDriver,
     UploadStatus,
@@ -244,6 +245,12 @@ class CheckedReader(Reader, _Labelled):
 
     def fileno(self) -> int:
         return self._stream.fileno()
+
+    def file_range(self) -> FileRange | None:
+        self._check_open()
+        # What a third party returns need not derive from Reader.
+        find = getattr(self._stream, "file_range", None)
+        return None if find is None else find()
 
     def close(self) -> None:
         if not self.closed:

@@ -123,6 +123,23 @@ class UploadStatus:
     identity: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class FileRange:
+    """Where in a real file a stream's bytes lie.
+
+    Attributes:
+        fd: a descriptor of the file, which stays the reader's and is closed with it.
+            Its own position means nothing: use offsets, as `os.pread` and
+            `os.sendfile` do.
+        start: offset in the file of the stream's first byte.
+        end: offset after its last.
+    """
+
+    fd: int
+    start: int
+    end: int
+
+
 class Reader(io.BufferedIOBase):
     """A stream of an object's bytes, from the offset it was opened at.
 
@@ -138,6 +155,17 @@ class Reader(io.BufferedIOBase):
 
     def readable(self) -> bool:
         return True
+
+    def file_range(self) -> FileRange | None:
+        """The file that holds the stream's bytes, where there is one.
+
+        It must be a regular file that holds committed content and nothing else that
+        the caller may not see, and that changes no more, whatever becomes of the
+        path. A worker on the caller's host then hands over a descriptor instead of
+        bytes. What was read before makes no difference: the range is the whole
+        stream's.
+        """
+        return None
 
 
 class Writer(ABC):
@@ -170,6 +198,9 @@ class Writer(ABC):
     @abstractmethod
     def write(self, data: bytes | bytearray | memoryview) -> int:
         """Append bytes; returns how many, which is always all of them.
+
+        The buffer is the caller's, and used again as soon as this returns: what is
+        not written by then has to be copied.
 
         Raises:
             UploadSupersededError: another writer has claimed the upload.

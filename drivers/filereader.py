@@ -7,7 +7,7 @@ import threading
 from datetime import UTC, datetime
 from typing import Any
 
-from .contract import FileInfo, Reader
+from .contract import FileInfo, FileRange, Reader
 from .errors import DataLossError
 from .oserrors import from_os_error
 from .permits import Permits
@@ -84,6 +84,7 @@ class FileReader(Reader):
         size = status.st_size
         self._at = min(offset, size)
         self._end = size if length is None else min(self._at + length, size)
+        self._start = self._at
         # A close on another thread waits for the read: the descriptor's number may
         # be another file's as soon as it is closed.
         self._lock = threading.Lock()
@@ -133,6 +134,10 @@ class FileReader(Reader):
         """The file's own descriptor; its position is where the stream began."""
         self._left()
         return self._source
+
+    def file_range(self) -> FileRange:
+        self._left()
+        return FileRange(self._source, self._start, self._end)
 
     def close(self) -> None:
         if not self.closed:

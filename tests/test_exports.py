@@ -12,6 +12,7 @@ NAMES = {
         "API_VERSION",
         "Capabilities",
         "FileInfo",
+        "FileRange",
         "Reader",
         "StorageDriver",
         "UploadState",

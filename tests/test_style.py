@@ -36,6 +36,7 @@ HANDED_ON = {
     "workers/children.py": "what a process is started with",
     "workers/exits.py": "numbers",
     "workers/jobs.py": "what a thread runs",
+    "workers/lanes.py": "what the side socket hands over",
     "workers/sources.py": "what a thread reads",
     "workers/upload_jobs.py": "what a thread runs",
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from ..broker.wire import Message
+from .lanes import Offer
 from .schedule import Task
 
 
@@ -24,6 +25,18 @@ class Start(NamedTuple):
     """Run a task's job, and report its outcome through `WorkerCore.finished`."""
 
     task: Task
+
+
+class Offers(NamedTuple):
+    """Hand something over to whoever shows its token; then `WorkerCore.lane_taken`."""
+
+    offer: Offer
+
+
+class Withdraw(NamedTuple):
+    """An offer stands no longer."""
+
+    token: bytes
 
 
 class Note(NamedTuple):
@@ -50,4 +63,4 @@ class Stop(NamedTuple):
     why: str
 
 
-Action = Send | Start | Note | Stop
+Action = Send | Start | Offers | Withdraw | Note | Stop

@@ -20,9 +20,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from ..broker.messages import (
+    LANE_FEATURE,
     Hello,
     Load,
     Open,
+    Operation,
     Reason,
     Update,
     Vouched,
@@ -41,11 +43,12 @@ from ..drivers.errors import (
     UnsupportedMethodError,
 )
 from ..drivers.standing import Lease, Standing, lease_s
-from .actions import Action, Note, Send, Start, Stop
+from .actions import Action, Note, Offers, Send, Start, Stop, Withdraw
 from .drain import Drain
 from .exits import Exit
 from .jobs import Outcome, too_late
 from .kinds import make_stream
+from .lanes import LaneTerms, Offer, Taken
 from .links import Link
 from .schedule import Schedule, Task
 from .shares import RESHARE_S, REVIEW_S, Use, divide, equal
@@ -68,6 +71,7 @@ class WorkerCore:
     Args:
         hello: what the worker says of itself, with its total of slots and streams.
         links: number of brokers.
+        lanes: what can be offered to clients of this host, if anything.
 
     Attributes:
         outbox: what is to be done, in order; the loop empties it.
@@ -75,13 +79,17 @@ class WorkerCore:
         lag_s: how late the loop is; the loop writes it, PONG tells it.
     """
 
-    def __init__(self, hello: Hello, links: int) -> None:
+    def __init__(
+        self, hello: Hello, links: int, lanes: LaneTerms | None = None
+    ) -> None:
         self.outbox: deque[Action] = deque()
         self.schedule = Schedule(hello.slots)
         self.lag_s = 0.0
         self.links = [Link(number, hello) for number in range(links)]
         self._slots = hello.slots
         self._streams_max = hello.streams
+        self._lanes = lanes
+        self._offers: dict[bytes, Stream] = {}
         self._orphans: set[Stream] = set()
         self._calls = 0
         self._open = 0
@@ -137,6 +145,15 @@ class WorkerCore:
         self.schedule.ended(task)
         self._finish(task, outcome, now)
         self._settle(now)
+
+    def lane_taken(self, token: bytes, taken: Taken, now: float) -> None:
+        """A client has taken up the offer of this token."""
+        stream = self._offers.pop(token, None)
+        if stream is not None:
+            stream.lane_taken(taken, now)
+            self._settle(now)
+        elif taken is not None:
+            taken.close()  # the stream has ended meanwhile
 
     def tick(self, now: float) -> None:
         """Time has passed."""
@@ -202,8 +219,21 @@ class WorkerCore:
         if not stream.unheard:
             self._send(self.links[stream.link], message)
 
+    def offer(self, stream: Stream, offer: Offer) -> str:
+        """A stream offers its client a lane."""
+        assert self._lanes is not None
+        self._offers[offer.token] = stream
+        self.outbox.append(Offers(offer))
+        return self._lanes.address
+
+    def withdraw_offer(self, token: bytes) -> None:
+        """A stream offers it no longer."""
+        if self._offers.pop(token, None) is not None:
+            self.outbox.append(Withdraw(token))
+
     def forget(self, stream: Stream) -> None:
         """A stream has ended."""
+        stream.end_lane()
         if stream.unheard:
             self._orphans.discard(stream)
         else:
@@ -332,7 +362,8 @@ class WorkerCore:
         try:
             request = parse(Open, message.fields)
             queued_us = parse(Vouched, message.vouched).queued_us
-            arrival = Arrival(link.number, message, request, queued_us, now)
+            lanes = self._lane_kinds(link, message.code, request)
+            arrival = Arrival(link.number, message, request, queued_us, now, lanes)
             stream = make_stream(self, arrival, link.chunk_bytes_max, self._open)
         except (ProtocolError, UnsupportedMethodError) as error:
             error.executed = Executed.NO
@@ -351,6 +382,17 @@ class WorkerCore:
         else:
             self._open += 1
         stream.begin(now)
+
+    def _lane_kinds(self, link: Link, operation: int, request: Open) -> tuple[str, ...]:
+        """What may be offered to a client: nothing, unless it is on this host."""
+        lanes, welcome = self._lanes, link.session.welcome
+        if lanes is None or not request.lane or welcome is None:
+            return ()
+        if operation not in (Operation.READ, Operation.WRITE):
+            return ()
+        if request.lane != lanes.host or LANE_FEATURE not in welcome.features:
+            return ()
+        return request.lane_kinds
 
     def _objection(self, stream: Stream) -> str:
         """Why a stream cannot be taken now; "" when it can."""

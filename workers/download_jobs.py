@@ -7,9 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from ..broker.messages import Open, Operation
+from ..broker.messages import LANE_FILE, LANE_MEMORY, Open, Operation
 from ..broker.moments import to_us
 from ..drivers.contract import StorageDriver
+from .lanes import Offer, memory_offer
 from .sources import ObjectSource, PageSource, Source
 
 
@@ -20,25 +21,53 @@ class Pieces(NamedTuple):
         source: where more come from; closed already when these are the last.
         pieces: payloads, in order.
         last: whether the stream ends with them.
-        identity: of the object, from drivers that have it.
+        offer: a lane for what follows; of a file, for all there is.
     """
 
     source: Source
     pieces: list[bytes]
     last: bool
-    identity: str | None = None
+    offer: Offer | None = None
+
+
+class Filled(NamedTuple):
+    """Some of a download's bytes, in its lane.
+
+    Attributes:
+        size: how many.
+        last: whether the stream ends with them; the source is closed then.
+    """
+
+    size: int
+    last: bool
 
 
 @dataclass(frozen=True, slots=True)
 class OpenSource:
-    """Open a download and read its first `size` bytes."""
+    """Open a download and read its first `size` bytes, unless its file can be had.
+
+    `lanes` are the kinds of lanes that the client takes.
+    """
 
     operation: int
     request: Open
     size: int
+    lanes: tuple[str, ...] = ()
 
     def run(self, driver: StorageDriver) -> Pieces:
-        return _read(SOURCES[self.operation](driver, self.request), self.size)
+        source = SOURCES[self.operation](driver, self.request)
+        try:
+            offer = source.file() if LANE_FILE in self.lanes else None
+        except BaseException:
+            source.close()
+            raise
+        if offer is not None:
+            return Pieces(source, [], False, offer)
+        got = _read(source, self.size)
+        if got.last or LANE_MEMORY not in self.lanes:
+            return got
+        window = self.request.lane_window
+        return got._replace(offer=memory_offer(window, writable=False))
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +79,24 @@ class ReadSource:
 
     def run(self, driver: StorageDriver) -> Pieces:
         return _read(self.source, self.size)
+
+
+@dataclass(frozen=True, slots=True)
+class FillLane:
+    """Read on into the memory of the download's lane."""
+
+    source: Source = field(repr=False)
+    target: memoryview = field(repr=False)
+
+    def run(self, driver: StorageDriver) -> Filled:
+        last = True
+        try:
+            count, last = self.source.read_into(self.target)
+        finally:
+            self.target.release()
+            if last:
+                self.source.close()
+        return Filled(count, last)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +117,7 @@ def _read(source: Source, size: int) -> Pieces:
     finally:
         if last:
             source.close()
-    return Pieces(source, pieces, last, source.identity)
+    return Pieces(source, pieces, last)
 
 
 def _object(driver: StorageDriver, request: Open) -> Source:

@@ -5,6 +5,9 @@ one begins at once, and goes on in larger ones. The next piece is read while Zer
 sends the last; none is read ahead of the credit, since a worker with hundreds of
 slow clients would hold a chunk for each. Pages of a listing cannot be cut to the
 credit, so that one of them may wait for it.
+
+With a lane of memory the pieces are read straight into it. With one of a file there
+is nothing to read: when the client has it, the stream is complete.
 """
 
 from __future__ import annotations
@@ -13,17 +16,28 @@ import math
 from collections import deque
 
 from ..broker.flow import Outflow
-from ..broker.messages import PAGE_BYTES_MAX, Accepted, Operation, pack
+from ..broker.messages import LANE_FILE, PAGE_BYTES_MAX, Accepted, Operation, pack
 from ..broker.wire import CHUNK_BYTES_MAX, Flag, Message, Type
 from ..drivers.errors import StorageError
-from .download_jobs import CloseSource, OpenSource, Pieces, ReadSource
-from .jobs import Outcome
+from .download_jobs import (
+    CloseSource,
+    Filled,
+    FillLane,
+    OpenSource,
+    Pieces,
+    ReadSource,
+)
+from .jobs import Job, Outcome
+from .lanes import Offer, Taken
 from .schedule import Task
 from .sources import Source
 from .streams import Arrival, Desk, Stream, cancelled
 
 PIECE_BYTES = (65_536, 262_144, CHUNK_BYTES_MAX)
 """Sizes of the first, the second and all further pieces of an object."""
+LANE_PIECE_BYTES = 1_048_576
+"""Piece that is read into a lane at once. It ends where its multiples are in the
+stream, so that whoever reads as much at a time gets it in one."""
 PAGES_BYTES_MAX = 262_144
 """Pages that one job may make."""
 
@@ -41,8 +55,10 @@ class Download(Stream):
         "_chunk_bytes_max",
         "_error",
         "_flow",
+        "_handed_over",
         "_held",
         "_last",
+        "_offer",
         "_read",
         "_source",
     )
@@ -61,13 +77,15 @@ class Download(Stream):
         self._last = False
         self._source: Source | None = None
         self._accepted = False
+        self._offer: Offer | None = None
+        self._handed_over = False
         self._error: StorageError | None = None
 
     # -- events ---------------------------------------------------------------
 
     def begin(self, now: float) -> None:
         size = self._size_to_read()
-        job = OpenSource(self.operation, self.request, size)
+        job = OpenSource(self.operation, self.request, size, self.lanes)
         self.run(job, now + self.budget_s, now)
 
     def received(self, message: Message, now: float) -> None:
@@ -85,12 +103,23 @@ class Download(Stream):
             return
         if isinstance(outcome.value, Pieces):
             self._take(outcome.value)
-        elif isinstance(task.job, CloseSource):
+        elif isinstance(outcome.value, Filled):
+            self._last = outcome.value.last
+            if self._error is None:
+                self._send_filled(outcome.value.size)
+        elif isinstance(task.job, CloseSource) and not self._handed_over:
             self._source = None
         if self._error is not None:
             self.fail(self._error, now)
         else:
             self._advance(now)
+
+    def lane_taken(self, taken: Taken, now: float) -> None:
+        self._handed_over = taken is None
+        super().lane_taken(taken, now)
+        if self._handed_over and self._error is None and self._source is not None:
+            self._last = True
+            self.run(CloseSource(self._source), math.inf, now)
 
     def release(self, now: float) -> None:
         self.fail(cancelled(), now)
@@ -117,6 +146,7 @@ class Download(Stream):
     def _take(self, got: Pieces) -> None:
         self._source = got.source
         self._last = got.last
+        self._offer = got.offer
         self._held.extend(got.pieces)
         self._read += 1
 
@@ -132,11 +162,22 @@ class Download(Stream):
             return
         if self._source is not None and not self._accepted:
             self._accept()
-        if self.task is None and not self._held and not self._last:
-            size = self._size_to_read()
-            if size and self._source is not None:
-                job = ReadSource(self._source, size)
-                self.run(job, now + self.budget_s, now, bulk=True)
+        if self._held or self._last or self.task is not None or self._is_file_offered:
+            return
+        size = self._size_to_read()
+        if size and self._source is not None:
+            self.run(self._reading(size), now + self.budget_s, now, bulk=True)
+
+    @property
+    def _is_file_offered(self) -> bool:
+        """Whether the stream waits until its client has taken the file."""
+        return self.offered is not None and self.offered.kind == LANE_FILE
+
+    def _reading(self, size: int) -> Job:
+        assert self._source is not None
+        if self.segment is None:
+            return ReadSource(self._source, size)
+        return FillLane(self._source, self.segment.part(self._flow.sent, size))
 
     def _size_to_read(self) -> int:
         """How much to read next; 0 without credit for any of it."""
@@ -145,6 +186,10 @@ class Download(Stream):
         return min(self._flow.room, self._piece_bytes())
 
     def _piece_bytes(self) -> int:
+        if self.segment is not None:
+            at = self._flow.sent
+            to_boundary = LANE_PIECE_BYTES - at % LANE_PIECE_BYTES
+            return min(to_boundary, self.segment.room(at))
         wanted = PIECE_BYTES[min(self._read, len(PIECE_BYTES) - 1)]
         return min(wanted, self._chunk_bytes_max)
 
@@ -152,6 +197,21 @@ class Download(Stream):
         if not self._accepted:
             self._accept()
         offset = self._flow.send(len(piece))
+        flags = self._flags()
+        message = Message(Type.DATA, self.id, flags=flags, offset=offset, payload=piece)
+        self.desk.send(self, message)
+
+    def _send_filled(self, count: int) -> None:
+        if count:
+            offset = self._flow.send(count)
+            flags = self._flags()
+            message = Message(
+                Type.DATA, self.id, flags=flags, offset=offset, lane=count
+            )
+            self.desk.send(self, message)
+
+    def _flags(self) -> int:
+        """WANT, when the credit that is left does not do for what is due."""
         if self._held:
             due = len(self._held[0])
         elif self.operation == Operation.READ:
@@ -159,17 +219,16 @@ class Download(Stream):
         else:
             due = PAGE_BYTES_MAX
         more = bool(self._held) or not self._last
-        flags = int(Flag.WANT) if more and self._flow.room < due else 0
-        message = Message(Type.DATA, self.id, flags=flags, offset=offset, payload=piece)
-        self.desk.send(self, message)
+        return int(Flag.WANT) if more and self._flow.room < due else 0
 
     def _accept(self) -> None:
         self._accepted = True
         identity = self._source.identity if self._source is not None else None
-        fields = pack(Accepted(identity))
+        fields = pack(Accepted(identity, **self.offer_lane(self._offer)))
+        self._offer = None
         self.desk.send(self, Message(Type.ACCEPT, self.id, fields=fields))
 
     def _complete(self, piece: bytes) -> None:
-        offset = self._flow.send(len(piece))
+        offset = 0 if self._handed_over else self._flow.send(len(piece))
         identity = self._source.identity if self._source is not None else None
         self.answer({"identity": identity}, piece, offset)

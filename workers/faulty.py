@@ -22,6 +22,7 @@ from ..drivers.contract import StorageDriver
 from ..drivers.errors import Executed, StorageError
 from .faults import FaultPlan, Faults, Kind, Moment, Rule
 from .jobs import Outcome
+from .lanedoor import LaneDoor
 from .loop import WorkerLoop
 from .schedule import Task
 from .upload_jobs import CommitWriter, SettleWriter
@@ -44,6 +45,7 @@ class FaultyLoop(WorkerLoop):
     Args:
         driver, hello, endpoints: see `WorkerLoop`.
         plan: when and how to fail.
+        door: see `WorkerLoop`.
     """
 
     def __init__(
@@ -52,13 +54,14 @@ class FaultyLoop(WorkerLoop):
         hello: Hello,
         endpoints: Sequence[str],
         plan: FaultPlan,
+        door: LaneDoor | None = None,
     ) -> None:
         seed = secrets.randbits(32) if plan.seed is None else plan.seed
         self._faults = Faults(replace(plan, seed=seed), seed)
         # Several threads ask; what they are answered must not depend on how they mix.
         self._lock = threading.Lock()
         self._answering: dict[tuple[int, int], str] = {}
-        super().__init__(driver, hello, endpoints)
+        super().__init__(driver, hello, endpoints, door)
         log.warning(
             "FAULTS ON PURPOSE: this worker fails by a plan of %d rules, seed %d",
             len(plan.rules),

@@ -11,19 +11,23 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import zmq
 
 from ..broker.dealer import Dealer, Link
+from ..broker.lanes import host_mark
 from ..broker.messages import Hello
 from ..broker.wakeup import Wakeup
 from ..broker.wire import Message
 from ..drivers.contract import StorageDriver
-from .actions import Note, Send, Start, Stop
+from .actions import Note, Offers, Send, Start, Stop, Withdraw
 from .core import WorkerCore
 from .helm import Helm
 from .jobs import Outcome
+from .lanedoor import LaneDoor
+from .lanes import LaneTerms
 from .pace import Pace
 from .schedule import Task
 from .threads import Threads
@@ -49,12 +53,19 @@ class WorkerLoop:
         driver: the driver, behind its checks.
         hello: what the worker says of itself.
         endpoints: checked addresses of the brokers' doors for workers.
+        door: the side socket for clients of this host, if there is one.
     """
 
     def __init__(
-        self, driver: StorageDriver, hello: Hello, endpoints: Sequence[str]
+        self,
+        driver: StorageDriver,
+        hello: Hello,
+        endpoints: Sequence[str],
+        door: LaneDoor | None = None,
     ) -> None:
-        self.core = WorkerCore(hello, len(endpoints))
+        terms = None if door is None else LaneTerms(door.address, host_mark())
+        self.core = WorkerCore(hello, len(endpoints), terms)
+        self._door = door
         self._never_waits = driver.capabilities.nonblocking
         self._wakeup = Wakeup()
         self._threads = Threads(driver, self._wakeup, self.run_task)
@@ -68,6 +79,8 @@ class WorkerLoop:
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._poller = zmq.Poller()
         self._poller.register(self._wakeup.fileno(), zmq.POLLIN)
+        if door is not None:
+            self._poller.register(door.fileno(), zmq.POLLIN)
         self._dealers = [self._connect(endpoint) for endpoint in endpoints]
 
     def drain(self, grace_s: float) -> None:
@@ -127,6 +140,8 @@ class WorkerLoop:
         for dealer in self._dealers:
             dealer.close()
         self._dealers.clear()
+        if self._door is not None:
+            self._door.close()
         self._context.destroy(linger=0)
 
     def _connect(self, endpoint: str) -> Dealer:
@@ -173,6 +188,8 @@ class WorkerLoop:
             if socket in ready:
                 for message in dealer.receive(BATCH_MESSAGES):
                     self.core.received(number, message, now)
+        if self._door is not None:
+            self._look_at_door(self._door, ready, now)
         if self._threads.done:
             now = time.monotonic()
             for task, outcome in self._threads.take(BATCH_JOBS):
@@ -209,6 +226,14 @@ class WorkerLoop:
             else:
                 self.core.disconnected(number, now)
             self._flush(now)
+
+    def _look_at_door(
+        self, door: LaneDoor, ready: Mapping[Any, int], now: float
+    ) -> None:
+        due = door.next_deadline()
+        if door.fileno() in ready or (due is not None and due <= now):
+            for token, taken in door.pump(now):
+                self.core.lane_taken(token, taken, now)
 
     def _run_quick(self) -> tuple[Task, Outcome | BaseException] | None:
         """Run jobs that are known to be quick, a bounded part of them; see `_turn`."""
@@ -253,5 +278,11 @@ class WorkerLoop:
                 log.log(
                     logging.WARNING if action.serious else logging.INFO, action.text
                 )
+            elif isinstance(action, Offers):
+                if self._door is not None:
+                    self._door.offer(action.offer)
+            elif isinstance(action, Withdraw):
+                if self._door is not None:
+                    self._door.withdraw(action.token)
             else:
                 self._stop = self._stop or action

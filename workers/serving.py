@@ -24,13 +24,21 @@ from typing import Any, NoReturn
 
 from ..broker.addresses import check_addresses
 from ..broker.filelimit import raise_file_limit
-from ..broker.messages import BOOT_BYTES, PROTOCOL_MAX, PROTOCOL_MIN, Hello
+from ..broker.lanes import is_possible
+from ..broker.messages import (
+    BOOT_BYTES,
+    LANE_FEATURE,
+    PROTOCOL_MAX,
+    PROTOCOL_MIN,
+    Hello,
+)
 from ..drivers.checked import Checked
 from ..drivers.contract import StorageDriver
 from ..drivers.errors import InvalidParameterError, StorageError
 from ..drivers.factory import EXECUTABLE_PREFIX, call_factory
 from .exits import Exit
 from .instance import instance_of
+from .lanedoor import LaneDoor
 from .lifeline import end_group, watch
 from .logs import configure
 from .loop import WorkerLoop
@@ -125,7 +133,10 @@ def serve(
         instance = instance_of(driver.name, childhood.given or {})
     hello = greeting(checked, told, instance)
     raise_file_limit()
-    loop = _loop(checked, hello, told)
+    door = _door(told.lane_bytes_max)
+    if door is not None:
+        hello = replace(hello, features=(LANE_FEATURE,))
+    loop = _loop(checked, hello, told, door)
     ended = threading.Event()
     if told.fd is not None:
         watch(told.fd, lambda: _orphaned(loop, ended))
@@ -178,12 +189,25 @@ def greeting(driver: StorageDriver, told: Surroundings, instance: str) -> Hello:
     )
 
 
-def _loop(driver: StorageDriver, hello: Hello, told: Surroundings) -> WorkerLoop:
+def _door(bytes_max: int) -> LaneDoor | None:
+    """The side socket for clients of this host, where that is wanted and possible."""
+    if not bytes_max or not is_possible():
+        return None
+    try:
+        return LaneDoor(bytes_max)
+    except OSError as error:
+        log.warning("no lanes for clients of this host: %s", error.strerror)
+        return None
+
+
+def _loop(
+    driver: StorageDriver, hello: Hello, told: Surroundings, door: LaneDoor | None
+) -> WorkerLoop:
     if told.faults is None:
-        return WorkerLoop(driver, hello, told.endpoints)
+        return WorkerLoop(driver, hello, told.endpoints, door)
     from .faulty import FaultyLoop
 
-    return FaultyLoop(driver, hello, told.endpoints, told.faults)
+    return FaultyLoop(driver, hello, told.endpoints, told.faults, door)
 
 
 def _make(factory: Callable[..., StorageDriver]) -> StorageDriver:

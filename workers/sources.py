@@ -14,6 +14,7 @@ import msgpack
 
 from ..broker.messages import PAGE_BYTES_MAX
 from ..drivers.contract import Reader
+from .lanes import Offer, file_offer
 
 PAGES_TIME_S = 0.2
 """After this long what was found so far is sent: a slow store still shows life."""
@@ -33,6 +34,13 @@ class Source(Protocol):
     def read(self, size: int) -> tuple[list[bytes], bool]:
         """The next payloads, of about `size` bytes in all, and whether they are
         the last."""
+
+    def read_into(self, target: memoryview) -> tuple[int, bool]:
+        """Fill memory with the next bytes: how many they are, and whether they are
+        the last."""
+
+    def file(self) -> Offer | None:
+        """The file that the bytes are in, where there is one to hand over."""
 
     def close(self) -> None:
         """Free what the driver holds. Harmless when repeated."""
@@ -60,6 +68,19 @@ class ObjectSource:
             self._left -= len(data)
         last = self._left == 0 or len(data) < size
         return ([data] if data else []), last
+
+    def read_into(self, target: memoryview) -> tuple[int, bool]:
+        """As `read`, straight into memory that the client sees."""
+        if self._left is not None:
+            target = target[: self._left]
+        count = self._reader.readinto(target) if target else 0
+        if self._left is not None:
+            self._left -= count
+        return count, self._left == 0 or count < len(target)
+
+    def file(self) -> Offer | None:
+        """The driver's file, when it reads one."""
+        return file_offer(self._reader)
 
     def close(self) -> None:
         """Close the driver's reader."""
@@ -98,6 +119,13 @@ class PageSource:
             if total + PAGE_BYTES_MAX > size or time.monotonic() >= until:
                 break
         return pages, self._ended
+
+    def read_into(self, target: memoryview) -> tuple[int, bool]:
+        """Pages are made in pieces, which go through the broker."""
+        raise AssertionError("a listing has no lane")
+
+    def file(self) -> None:
+        """Pages are in no file."""
 
     def close(self) -> None:
         """Let go of the entries."""

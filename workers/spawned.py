@@ -22,11 +22,14 @@ SLOTS = "STORAGEBUS_WORKER_SLOTS"
 STREAMS = "STORAGEBUS_WORKER_STREAMS"
 GRACE_S = "STORAGEBUS_WORKER_GRACE_S"
 NAME = "STORAGEBUS_WORKER_NAME"
+LANE_BYTES = "STORAGEBUS_WORKER_LANE_BYTES"
 FAULTS = "STORAGEBUS_WORKER_FAULTS"
 
 SLOTS_DEFAULT = 16
 STREAMS_DEFAULT = 1_024
 GRACE_S_DEFAULT = 30.0
+LANE_BYTES_DEFAULT = 67_108_864
+LANE_BYTES_MOST = 1 << 40
 NUMBER_MAX = 100_000
 REFERENCE_KEY = "$secret"
 _DEPTH_MAX = 16
@@ -59,6 +62,7 @@ class Surroundings:
         grace_s: seconds that a drain may take.
         fd: the lifeline.
         faults: how to fail on purpose, for tests.
+        lane_bytes_max: bytes that all lanes to clients of this host may have.
     """
 
     endpoints: tuple[str, ...] = ()
@@ -70,6 +74,7 @@ class Surroundings:
     grace_s: float = GRACE_S_DEFAULT
     fd: int | None = None
     faults: FaultPlan | None = None
+    lane_bytes_max: int = LANE_BYTES_DEFAULT
 
 
 def surroundings(environ: Mapping[str, str]) -> Surroundings:
@@ -99,6 +104,9 @@ def surroundings(environ: Mapping[str, str]) -> Surroundings:
         slots=int(_number(environ, SLOTS, SLOTS_DEFAULT, 1)),
         streams=int(_number(environ, STREAMS, STREAMS_DEFAULT, 1)),
         grace_s=_number(environ, GRACE_S, GRACE_S_DEFAULT, 0),
+        lane_bytes_max=int(
+            _number(environ, LANE_BYTES, LANE_BYTES_DEFAULT, 0, LANE_BYTES_MOST)
+        ),
         fd=fd,
         faults=faults,
     )
@@ -161,7 +169,11 @@ def _resolve(value: Any, secrets: Mapping[str, Any], depth: int) -> Any:
 
 
 def _number(
-    environ: Mapping[str, str], variable: str, default: float, low: float
+    environ: Mapping[str, str],
+    variable: str,
+    default: float,
+    low: float,
+    high: float = NUMBER_MAX,
 ) -> float:
     text = environ.get(variable, "")
     if not text:
@@ -170,10 +182,10 @@ def _number(
         number = float(text)
     except ValueError:
         number = -1.0
-    if not low <= number <= NUMBER_MAX:
+    if not low <= number <= high:
         raise Unfit(
             Exit.USAGE,
-            f"{variable} is {text!r}; it must be a number from {low:g} to {NUMBER_MAX}",
+            f"{variable} is {text!r}; it must be a number from {low:g} to {high:g}",
         )
     return number
 

@@ -5,7 +5,7 @@ time, limits on waiting. Pure; PROTOCOL.md section 6.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from ..broker.messages import Open, Progress, error_message, pack
 from ..broker.wire import BUDGET_MS_DEFAULT, Message, Type, pack_map
@@ -19,6 +19,7 @@ from ..drivers.errors import (
 from ..drivers.progress import Steps
 from ..drivers.standing import Standing
 from .jobs import Answer, Job, Outcome
+from .lanes import Offer, Taken
 from .schedule import Task
 
 IDLE_S = 600.0
@@ -44,6 +45,12 @@ class Desk(Protocol):
     def forget(self, stream: Stream) -> None:
         """The stream has ended."""
 
+    def offer(self, stream: Stream, offer: Offer) -> str:
+        """Let the stream's client have a lane; returns the side socket's address."""
+
+    def withdraw_offer(self, token: bytes) -> None:
+        """The lane is not to be had any more."""
+
 
 class Arrival(NamedTuple):
     """An OPEN that has arrived.
@@ -54,6 +61,7 @@ class Arrival(NamedTuple):
         request: its map.
         queued_us: microseconds that it waited in the broker.
         at: when it arrived, in seconds.
+        lanes: kinds of lanes that its client takes and this worker may offer.
     """
 
     link: int
@@ -61,6 +69,7 @@ class Arrival(NamedTuple):
     request: Open
     queued_us: int
     at: float
+    lanes: tuple[str, ...] = ()
 
 
 class Stream(ABC):
@@ -79,6 +88,9 @@ class Stream(ABC):
         task: the job in hand; None while the stream waits for its client.
         unheard: whether nobody is there any more to hear of the outcome.
         is_call: whether it takes a slot, and not one of the worker's streams.
+        lanes: see `Arrival`.
+        offered: the lane that its client may take, while it stands.
+        segment: the memory of the lane that was taken.
     """
 
     __slots__ = (
@@ -87,11 +99,14 @@ class Stream(ABC):
         "driver_us",
         "heard",
         "id",
+        "lanes",
         "link",
+        "offered",
         "operation",
         "progressed",
         "queued_us",
         "request",
+        "segment",
         "standing",
         "steps",
         "task",
@@ -118,6 +133,9 @@ class Stream(ABC):
         self.told = 0
         self.task: Task | None = None
         self.unheard = False
+        self.lanes = arrival.lanes
+        self.offered: Offer | None = None
+        self.segment: Taken = None
 
     # -- events ---------------------------------------------------------------
 
@@ -149,6 +167,11 @@ class Stream(ABC):
     @abstractmethod
     def shows_progress(self) -> bool:
         """Whether the job in hand is one that may take long without bytes."""
+
+    def lane_taken(self, taken: Taken, now: float) -> None:
+        """The client has what it was offered."""
+        self.offered = None
+        self.segment = taken
 
     def finished(self, task: Task, outcome: Outcome, now: float) -> None:
         """A job has ended; only the one that the stream waits for matters."""
@@ -192,6 +215,28 @@ class Stream(ABC):
             return False
         self.task = None
         return True
+
+    def offer_lane(self, offer: Offer | None) -> dict[str, Any]:
+        """Let the client have a lane; returns what its ACCEPT says of it."""
+        if offer is None or self.unheard:
+            return {}
+        self.offered = offer
+        return {
+            "lane": offer.kind,
+            "lane_address": self.desk.offer(self, offer),
+            "lane_token": offer.token,
+            "lane_bytes": offer.size,
+            "lane_start": offer.start,
+        }
+
+    def end_lane(self) -> None:
+        """Take back what was offered, and let go of what was taken."""
+        if self.offered is not None:
+            self.desk.withdraw_offer(self.offered.token)
+            self.offered = None
+        if self.segment is not None:
+            self.segment.close()
+            self.segment = None
 
     def answer(self, answer: Answer, payload: bytes = b"", offset: int = 0) -> None:
         """End well."""

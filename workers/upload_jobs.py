@@ -9,6 +9,7 @@ from typing import NamedTuple
 from ..broker.messages import Open
 from ..broker.wire import Payload
 from ..drivers.contract import StorageDriver, Writer
+from .lanes import Offer, memory_offer
 
 
 class Opened(NamedTuple):
@@ -19,6 +20,7 @@ class Opened(NamedTuple):
     durable: int
     upload_id: str
     generation: int
+    offer: Offer | None = None
 
 
 class Kept(NamedTuple):
@@ -31,15 +33,21 @@ class Kept(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class OpenWriter:
-    """Open an upload."""
+    """Open an upload, and offer a lane of `lane_bytes`, if that is not 0."""
 
     request: Open
+    lane_bytes: int = 0
 
     def run(self, driver: StorageDriver) -> Opened:
         asked = self.request
         writer = driver.writer(asked.path, asked.append, upload_id=asked.upload_id)
         return Opened(
-            writer, writer.size, writer.durable, writer.upload_id, writer.generation
+            writer,
+            writer.size,
+            writer.durable,
+            writer.upload_id,
+            writer.generation,
+            memory_offer(self.lane_bytes, writable=True),
         )
 
 

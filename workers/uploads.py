@@ -17,7 +17,7 @@ from collections import deque
 from enum import Enum
 
 from ..broker.flow import Inflow
-from ..broker.messages import Accepted, Progress, pack
+from ..broker.messages import LANE_MEMORY, Accepted, Progress, pack
 from ..broker.wire import (
     BUDGET_MS_DEFAULT,
     CHUNK_BYTES_MAX,
@@ -27,7 +27,7 @@ from ..broker.wire import (
     Type,
 )
 from ..drivers.contract import Writer
-from ..drivers.errors import DataLossError, StorageError
+from ..drivers.errors import DataLossError, ProtocolError, StorageError
 from .jobs import Outcome
 from .schedule import Task
 from .streams import Arrival, Desk, Stream, cancelled
@@ -94,7 +94,8 @@ class Upload(Stream):
     # -- events ---------------------------------------------------------------
 
     def begin(self, now: float) -> None:
-        self.run(OpenWriter(self.request), now + self.budget_s, now)
+        lane_bytes = self._flow.window if LANE_MEMORY in self.lanes else 0
+        self.run(OpenWriter(self.request, lane_bytes), now + self.budget_s, now)
 
     def received(self, message: Message, now: float) -> None:
         kind = message.type
@@ -106,8 +107,8 @@ class Upload(Stream):
             return  # what was under way when the end was decided
         elif kind is Type.DATA:
             want = bool(message.flags & Flag.WANT)
-            if self._flow.accept(message.offset, len(message.payload), want):
-                self._hold(message.payload)
+            if self._flow.accept(message.offset, message.size, want):
+                self._hold(self._bytes_of(message))
                 self._report()
                 self._step(now)
         elif kind is Type.COMMIT or kind is Type.DETACH:
@@ -195,6 +196,13 @@ class Upload(Stream):
             self.withdraw()
         self._step(now)
 
+    def _bytes_of(self, message: Message) -> Payload:
+        if not message.lane:
+            return message.payload
+        if self.segment is None:
+            raise ProtocolError("DATA in a lane that was not taken")
+        return self.segment.part(message.offset, message.lane)
+
     def _hold(self, payload: Payload) -> None:
         if payload:
             self._waiting.append(payload)
@@ -229,6 +237,7 @@ class Upload(Stream):
             durable=opened.durable,
             upload_id=opened.upload_id,
             generation=opened.generation,
+            **self.offer_lane(opened.offer),
         )
         _, limit = self._flow.credit()
         message = Message(Type.ACCEPT, self.id, limit=limit, fields=pack(accepted))

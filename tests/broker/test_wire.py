@@ -35,6 +35,7 @@ from storagebus.broker.wire import (
     HEAD_BYTES_MAX,
     HEADER,
     HEADER_BYTES,
+    LANE_BYTES_MAX,
     MAP_BYTES_MAX,
     NUMBER_MAX,
     Flag,
@@ -50,7 +51,7 @@ from storagebus.drivers.errors import Executed, ProtocolError, WorkerLostError
 
 GOLDEN = Path(__file__).parent / "golden" / "messages.txt"
 SEEDS = 6
-MUTATIONS = 400
+MUTATIONS = 500
 
 
 def examples() -> list[Message]:
@@ -105,12 +106,35 @@ def examples() -> list[Message]:
             fields=pack(Accepted("v1", 100, 90, "u1", 3)),
         ),
         Message(
+            Type.ACCEPT,
+            9,
+            epoch=258,
+            fields=pack(
+                Accepted(
+                    "v1",
+                    lane="file",
+                    lane_address="@storagebus-lane-" + 32 * "0",
+                    lane_token=bytes(range(16)),
+                    lane_bytes=95,
+                    lane_start=5,
+                )
+            ),
+        ),
+        Message(
             Type.DATA,
             9,
             flags=Flag.WANT,
             offset=262_144,
             epoch=258,
             payload=b"\x00\x01\xfe\xff",
+        ),
+        Message(
+            Type.DATA,
+            9,
+            flags=Flag.WANT,
+            offset=262_144,
+            epoch=258,
+            lane=1_000_000,
         ),
         Message(
             Type.CREDIT,
@@ -172,9 +196,45 @@ def test_a_client_cannot_forge_what_the_broker_vouches_for() -> None:
 
 def test_unknown_flags_are_ignored_and_not_passed_on() -> None:
     head = bytearray(encode(Message(Type.DATA, 1, payload=b"x"))[0])
-    head[4:6] = b"\xff\xff"
+    head[4:6] = (0xFFFF & ~Flag.LANE).to_bytes(2)
     message = decode([bytes(head), b"x"], from_broker=False)
     assert message.flags == Flag.WANT
+
+
+def test_bytes_in_a_lane_are_counted_and_not_there() -> None:
+    message = Message(Type.DATA, 1, flags=Flag.WANT, offset=7, lane=3_000_000)
+    frames = encode(message)
+    assert len(frames) == 1
+    assert decode(frames, from_broker=False) == message
+    assert decode(frames, from_broker=True).size == 3_000_000
+    assert message.readdressed(2, 3).lane == 3_000_000
+
+
+@pytest.mark.parametrize("count", [0, LANE_BYTES_MAX + 1, 0xFFFF_FFFF])
+def test_a_lane_has_bytes_and_a_bound(count: int) -> None:
+    head = _head(type=Type.DATA, flags=int(Flag.LANE), payload_length=count)
+    with pytest.raises(ProtocolError, match="in a lane"):
+        decode([head], from_broker=False)
+
+
+def test_bytes_in_a_lane_have_no_payload_beside_them() -> None:
+    head = _head(type=Type.DATA, flags=int(Flag.LANE), payload_length=3)
+    with pytest.raises(ProtocolError, match="payload"):
+        decode([head, b"abc"], from_broker=False)
+
+
+def test_a_lane_does_not_end_above_the_highest_offset() -> None:
+    head = _head(
+        type=Type.DATA, flags=int(Flag.LANE), payload_length=1, offset=(1 << 53) - 1
+    )
+    with pytest.raises(ProtocolError, match="2\\^53"):
+        decode([head], from_broker=False)
+
+
+def test_the_flag_of_lanes_means_nothing_elsewhere() -> None:
+    head = _head(flags=int(Flag.LANE | Flag.WANT))
+    message = decode([head], from_broker=False)
+    assert (message.flags, message.lane) == (Flag.WANT, 0)
 
 
 def _head(**changes: int | bytes) -> bytes:

@@ -197,7 +197,7 @@ class TestUpload:
         assert b"".join(bytes(m.payload) for m in [first, *sent]) == data + b"tail"
         assert not any(m.flags & Flag.WANT for m in sent)
         last = scene.events("k")[-1]
-        assert last == Sent(2_504, 900)
+        assert last == Sent(2_504, 5_000, 900)
 
     def test_large_pieces_are_cut_to_the_protocols_limit(self) -> None:
         scene = uploading(limit=10 * CHUNK_BYTES_MAX)

@@ -128,6 +128,8 @@ def _hello_value(key: str, text: str) -> Any:
         raise AssertionError("write capabilities=alone")
     if key == "capabilities":
         return {"shared": text != "alone"}
+    if key == "features":
+        return tuple(text.split(","))
     if key == "boot":
         return text.encode().ljust(16, b"\0")
     return int(text) if key in ("slots", "streams", "pid") else text
@@ -154,10 +156,14 @@ def _opened(plain: list[str], named: dict[str, str]) -> Message:
 
 
 def _data(plain: list[str], _: dict[str, str]) -> Message:
-    """`data STREAM OFFSET BYTES [want]`."""
+    """`data STREAM OFFSET BYTES [want] [lane]`."""
     flags = int(Flag.WANT) if "want" in plain else 0
     stream, offset, length = (int(word) for word in plain[:3])
-    return Message(Type.DATA, stream, flags=flags, offset=offset, payload=bytes(length))
+    lane = length if "lane" in plain else 0
+    payload = b"" if lane else bytes(length)
+    return Message(
+        Type.DATA, stream, flags=flags, offset=offset, payload=payload, lane=lane
+    )
 
 
 def _credit(plain: list[str], _: dict[str, str]) -> Message:
@@ -270,6 +276,8 @@ def line_of(message: Message) -> str:
         words.append(f"epoch={message.epoch}")
     if message.type in (Type.DATA, Type.RESULT) and message.payload:
         words.append(f"{message.offset}+{len(message.payload)}")
+    elif message.lane:
+        words.append(f"{message.offset}+{message.lane} lane")
     elif message.payload:
         words.append(f"bytes={len(message.payload)}")
     elif message.offset:

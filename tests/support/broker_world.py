@@ -56,7 +56,7 @@ class Half:
     def arrived(self, message: Message) -> None:
         """Bytes came: in order, and no more than was granted."""
         assert message.offset == self.received, "a gap or a repetition was passed on"
-        self.received += len(message.payload)
+        self.received += message.size
         assert self.received <= self.granted, "more came than was granted"
 
 
@@ -180,7 +180,9 @@ class World:
         if kind is Type.RESULT and offset == 0:
             return
         half.ended = kind is Type.RESULT
-        self.say(actor, kind, number, offset=offset, payload=bytes(count))
+        in_lane = kind is Type.DATA and self.chance.random() < 0.3
+        place = {"lane": count} if in_lane else {"payload": bytes(count)}
+        self.say(actor, kind, number, offset=offset, **place)
 
     def grant(self) -> None:
         """Whoever receives bytes grants more."""
@@ -376,7 +378,7 @@ class World:
             return
         half = actor.streams[message.stream]
         assert actor.name[0] == "w" or not half.ended, "after the terminal message"
-        if message.payload:
+        if message.size:
             half.arrived(message)
         if kind in TERMINAL:
             half.ended = True
@@ -388,7 +390,7 @@ class World:
     def check_inboxes(self) -> None:
         """What nobody reads is bounded: it is what a broker must hold for them."""
         clients = [a for a in self.actors.values() if a.name[0] == "c"]
-        held = sum(len(message.payload) for actor in clients for message in actor.inbox)
+        held = sum(message.size for actor in clients for message in actor.inbox)
         budget = self.scene.core.switch.budget
         floors = FLOOR_BYTES * len(clients)
         assert held <= budget.in_flight_max + POOL_BYTES + floors

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from storagebus.broker.wire import NUMBER_MAX, Message, Type, pack_map
+from storagebus.broker.wire import LANE_BYTES_MAX, NUMBER_MAX, Message, Type, pack_map
 
 WITH_PAYLOAD = (Type.OPEN, Type.DATA, Type.RESULT)
 
@@ -40,17 +40,21 @@ def messages(draw: st.DrawFn) -> Message:
     """Any valid message, a broker's OPEN to a worker among them."""
     kind = draw(st.sampled_from(Type))
     payload = draw(st.binary(max_size=200)) if kind in WITH_PAYLOAD else b""
+    lane = 0
+    if kind is Type.DATA and not payload:
+        lane = draw(st.integers(0, LANE_BYTES_MAX))
     vouched = kind is Type.OPEN and draw(st.booleans())
     return Message(
         kind,
         draw(st.integers(1, NUMBER_MAX)) if kind >= Type.OPEN else 0,
         code=draw(st.integers(0, 0xFFFF)),
         flags=draw(st.sampled_from([0, 2])),
-        offset=draw(st.integers(0, NUMBER_MAX - len(payload))),
+        offset=draw(st.integers(0, NUMBER_MAX - len(payload) - lane)),
         limit=draw(numbers),
         budget_ms=draw(st.integers(0, 0xFFFF_FFFF)),
         epoch=draw(numbers),
         fields=pack_map(draw(maps)),
         vouched=pack_map(draw(maps)) if vouched else b"",
         payload=payload,
+        lane=lane,
     )

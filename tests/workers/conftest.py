@@ -24,9 +24,10 @@ from storagebus.drivers.contract import (
     Writer,
 )
 from storagebus.drivers.errors import PathNotFoundError
-from storagebus.workers.actions import Note, Send, Start, Stop
+from storagebus.workers.actions import Note, Offers, Send, Start, Stop, Withdraw
 from storagebus.workers.core import WorkerCore
 from storagebus.workers.jobs import perform
+from storagebus.workers.lanes import LaneTerms, Offer
 from storagebus.workers.schedule import Task
 
 MOMENT = datetime(2026, 1, 2, 3, 4, 5, 678901, UTC)
@@ -177,13 +178,18 @@ class Bench:
     Attributes:
         sent: messages for link 0 that no test has taken yet.
         tasks: jobs that were started and not yet run.
+        offers: what may be had at the side socket, by token.
     """
 
-    def __init__(self, *, links: int = 1, **numbers: int) -> None:
+    def __init__(
+        self, *, links: int = 1, lanes: LaneTerms | None = None, **numbers: int
+    ) -> None:
         hello = replace(HELLO, **numbers)
         self.store = Store()
         self.driver = Checked(self.store)
-        self.core = WorkerCore(hello, links)
+        self.core = WorkerCore(hello, links, lanes)
+        self.offers: dict[bytes, Offer] = {}
+        self._features = ("lane",) if lanes else ()
         self.now = 1000.0
         self.sent: dict[int, list[Message]] = {n: [] for n in range(links)}
         self.tasks: list[Task] = []
@@ -196,7 +202,7 @@ class Bench:
     def join(self, link: int = 0, epoch: int = 77, heartbeat_ms: int = 1000) -> None:
         """Connect, and be welcomed."""
         self.core.connected(link, self.now)
-        welcome = Welcome("broker", 1, 1_048_576, heartbeat_ms, 100)
+        welcome = Welcome("broker", 1, 1_048_576, heartbeat_ms, 100, self._features)
         self.give(Message(Type.WELCOME, epoch=epoch, fields=pack(welcome)), link)
 
     def give(self, message: Message, link: int = 0) -> None:
@@ -265,6 +271,10 @@ class Bench:
                 self.sent[action.link].append(action.message)
             elif isinstance(action, Start):
                 self.tasks.append(action.task)
+            elif isinstance(action, Offers):
+                self.offers[action.offer.token] = action.offer
+            elif isinstance(action, Withdraw):
+                del self.offers[action.token]
             elif isinstance(action, Note):
                 self.notes.append(action)
             else:

@@ -47,6 +47,7 @@ def test_all_that_can_be_said(pipe):
             "STORAGEBUS_WORKER_STREAMS": "40",
             "STORAGEBUS_WORKER_GRACE_S": "0.5",
             "STORAGEBUS_WORKER_FD": str(pipe[0]),
+            "STORAGEBUS_WORKER_LANE_BYTES": "1000000000",
         }
     )
     assert said == Surroundings(
@@ -58,6 +59,7 @@ def test_all_that_can_be_said(pipe):
         40,
         0.5,
         pipe[0],
+        lane_bytes_max=1_000_000_000,
     )
     assert not os.get_inheritable(pipe[0])
 
@@ -68,6 +70,7 @@ def test_all_that_can_be_said(pipe):
         ("STORAGEBUS_WORKER_ENDPOINT", "nowhere"),
         ("STORAGEBUS_WORKER_SLOTS", "0"),
         ("STORAGEBUS_WORKER_SLOTS", "nan"),
+        ("STORAGEBUS_WORKER_LANE_BYTES", "-1"),
         ("STORAGEBUS_WORKER_STREAMS", "1e9"),
         ("STORAGEBUS_WORKER_GRACE_S", "-1"),
         ("STORAGEBUS_WORKER_FD", "x"),

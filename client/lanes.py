@@ -1,0 +1,170 @@
+"""Lanes as a client takes them: what to ask for, and how to fetch it.
+
+PROTOCOL.md section 9.1 is the specification. Whatever goes wrong here means no more
+than that the bytes go through the broker, as they always can.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import socket
+import stat
+from collections.abc import Callable, Mapping
+from math import inf
+from typing import Any, TypeVar
+
+from ..broker.lanes import (
+    STEP_S_MAX,
+    WORD,
+    Descriptor,
+    abstract_name,
+    host_mark,
+    is_own_user,
+)
+from ..broker.messages import LANE_FILE, LANE_KINDS, LANE_MEMORY, Accepted
+from ..broker.segment import Segment, map_segment
+from ..drivers.errors import InvalidParameterError, ProtocolError
+from .filelane import FileLane
+
+VARIABLE = "STORAGEBUS_LANE"
+"""What kinds of lanes a process takes: auto, off, or one kind."""
+MODES = {
+    "auto": LANE_KINDS,
+    "off": (),
+    LANE_FILE: (LANE_FILE,),
+    LANE_MEMORY: (LANE_MEMORY,),
+}
+AFTER_BYTES = 524_288
+"""Bytes of a stream that go through the broker before a segment is fetched: for less
+it does not pay."""
+
+NO_FILE_S = 60.0
+"""How long no file is asked for after one could not be had."""
+
+_T = TypeVar("_T")
+_KIND = socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC
+
+log = logging.getLogger("storagebus.client")
+
+
+class Lanes:
+    """What a client takes.
+
+    Args:
+        kinds: "file", "memory", both or none.
+        after_bytes: bytes that go another way before memory is fetched.
+
+    Attributes:
+        kinds, after_bytes: see above.
+    """
+
+    def __init__(self, kinds: tuple[str, ...], after_bytes: int = AFTER_BYTES) -> None:
+        self.kinds = kinds
+        self.after_bytes = after_bytes
+        self._host = host_mark() if kinds else ""
+        self._no_file_until = -inf
+
+    @classmethod
+    def of(cls, environ: Mapping[str, str]) -> Lanes:
+        """As the operator wants it. A kind that is asked for by name is taken by
+        every stream, however short.
+
+        Raises:
+            InvalidParameterError: the variable has another value than those of `MODES`.
+        """
+        mode = environ.get(VARIABLE, "") or "auto"
+        if mode not in MODES:
+            known = ", ".join(MODES)
+            raise InvalidParameterError(f"{VARIABLE} is {mode!r}; it may be: {known}")
+        kinds = MODES[mode]
+        after = AFTER_BYTES if mode == "auto" else 0
+        return cls(kinds, after)
+
+    def no_file(self, now: float) -> None:
+        """A file that was offered could not be had: ask for none for a while."""
+        self._no_file_until = now + NO_FILE_S
+
+    def asking(self, now: float, window: int = 0) -> dict[str, Any]:
+        """What an OPEN says of it.
+
+        Args:
+            now: the time, in seconds.
+            window: bytes of a read that may arrive ahead.
+        """
+        kinds = self.kinds
+        if now < self._no_file_until:
+            kinds = tuple(kind for kind in kinds if kind != LANE_FILE)
+        if not self._host or not kinds:
+            return {}
+        return {"lane": self._host, "lane_kinds": kinds, "lane_window": window}
+
+
+def fetch_file(offer: Accepted, path: str) -> FileLane | None:
+    """Take up the offer of a file; None when that does not work. May wait a while.
+
+    Args:
+        offer: what the worker said.
+        path: the object, for errors.
+    """
+    end = offer.lane_start + offer.lane_bytes
+
+    def examine(file: Descriptor) -> FileLane:
+        status = os.fstat(file.fileno())
+        mode = fcntl.fcntl(file.fileno(), fcntl.F_GETFL) & os.O_ACCMODE
+        if not stat.S_ISREG(status.st_mode) or mode != os.O_RDONLY:
+            raise ProtocolError("a lane's file is no file for reading only")
+        if status.st_size < end:
+            raise ProtocolError(f"a lane's file has {status.st_size} of {end} bytes")
+        return FileLane(file, offer.lane_start, end, path)
+
+    return _fetch(offer, examine)
+
+
+def fetch_memory(offer: Accepted, *, writable: bool) -> Segment | None:
+    """Take up the offer of a segment; None when that does not work. May wait a while.
+
+    Args:
+        offer: what the worker said.
+        writable: whether this side fills it.
+    """
+
+    def examine(memory: Descriptor) -> Segment:
+        with_descriptor = memory.fileno()
+        segment = map_segment(with_descriptor, offer.lane_bytes, writable=writable)
+        memory.close()
+        return segment
+
+    return _fetch(offer, examine)
+
+
+def _fetch(offer: Accepted, examine: Callable[[Descriptor], _T]) -> _T | None:
+    try:
+        with socket.socket(socket.AF_UNIX, _KIND) as side:
+            return _take(side, offer, examine)
+    except (OSError, ProtocolError) as error:
+        log.debug("no lane of kind %s: %s", offer.lane, error)
+        return None
+
+
+def _take(
+    side: socket.socket, offer: Accepted, examine: Callable[[Descriptor], _T]
+) -> _T:
+    name = abstract_name(offer.lane_address)
+    if name is None:
+        raise ProtocolError(f"{offer.lane_address!r} is no address of a lane")
+    side.settimeout(STEP_S_MAX)
+    side.connect(name)
+    if not is_own_user(side):
+        raise ProtocolError("another user is at the lane's address")
+    side.send(offer.lane_token, socket.MSG_NOSIGNAL)
+    word, fds, flags, _ = socket.recv_fds(
+        side, len(WORD) + 1, 1, socket.MSG_CMSG_CLOEXEC
+    )
+    files = [Descriptor(fd) for fd in fds]
+    if word != WORD or len(files) != 1 or flags & socket.MSG_CTRUNC:
+        raise ProtocolError("no descriptor for the lane's token")
+    lane = examine(files[0])
+    side.send(WORD, socket.MSG_NOSIGNAL)
+    return lane

@@ -1,0 +1,127 @@
+"""client/filelane.py: a stream that is read from a file."""
+
+from __future__ import annotations
+
+import os
+import random
+from pathlib import Path
+
+import pytest
+
+from storagebus.broker.lanes import Descriptor
+from storagebus.client import filelane
+from storagebus.client.filelane import FileLane
+from storagebus.drivers.errors import DataLossError, InvalidStateError, StorageError
+
+DATA = random.Random(7).randbytes(300_000)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    made = tmp_path / "object"
+    made.write_bytes(DATA)
+    return made
+
+
+def lane_of(path: Path, start: int = 0, end: int = len(DATA)) -> FileLane:
+    return FileLane(Descriptor(os.open(path, os.O_RDONLY)), start, end, "/a")
+
+
+@pytest.mark.parametrize(("start", "end"), [(0, 300_000), (5, 200_001), (9, 9)])
+def test_the_range_and_no_more(path: Path, start: int, end: int) -> None:
+    lane = lane_of(path, start, end)
+    chance = random.Random(start)
+    got = b""
+    while lane.left:
+        if chance.random() < 0.5:
+            got += lane.read(chance.randint(1, 70_000))
+        else:
+            buffer = bytearray(chance.randint(1, 70_000))
+            got += buffer[: lane.readinto(memoryview(buffer))]
+    assert got == DATA[start:end]
+    assert lane.read(10) == b""
+    assert lane.read() == b""
+    assert lane.readinto(memoryview(bytearray(3))) == 0
+    lane.close()
+
+
+def test_all_that_is_left(path: Path) -> None:
+    lane = lane_of(path)
+    lane.read(1_000)
+    assert lane.read() == DATA[1_000:]
+    lane.close()
+
+
+def test_large_reads_take_several_calls(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(filelane, "CALL_BYTES_MAX", 7_777)
+    lane = lane_of(path)
+    assert lane.read(100_000) == DATA[:100_000]
+    buffer = bytearray(100_000)
+    assert lane.readinto(memoryview(buffer)) == 100_000
+    assert buffer == DATA[100_000:200_000]
+    assert lane.read() == DATA[200_000:]
+    lane.close()
+
+
+def test_what_is_in_memory_is_read_at_once(path: Path) -> None:
+    lane = lane_of(path, 10)
+    buffer = bytearray(1_000)
+    count = lane.read_now(memoryview(buffer))
+    if not count:
+        pytest.skip("this file system cannot tell")
+    assert buffer[:count] == DATA[10 : 10 + count]
+    assert lane.left == len(DATA) - 10 - count
+    lane.close()
+
+
+def test_the_descriptor_stands_where_the_stream_begins(path: Path) -> None:
+    lane = lane_of(path, 123, 456)
+    lane.read(100)
+    found = lane.range()
+    assert (found.start, found.end) == (123, 456)
+    assert os.lseek(found.fd, 0, os.SEEK_CUR) == 123
+    assert os.read(found.fd, 10) == DATA[123:133]
+    assert lane.read(10) == DATA[223:233], "its position means nothing to the stream"
+    lane.close()
+
+
+def test_a_file_that_was_cut_short_is_data_loss(path: Path) -> None:
+    lane = lane_of(path)
+    lane.read(100_000)
+    os.truncate(path, 150_000)
+    with pytest.raises(DataLossError) as caught:
+        lane.read(100_000)
+    assert caught.value.path == "/a"
+    assert caught.value.offset == 150_000
+    with pytest.raises(DataLossError):
+        lane.readinto(memoryview(bytearray(10)))
+    lane.close()
+
+
+def test_the_systems_errors_are_ours(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> int:
+        raise OSError(5, "Input/output error")
+
+    lane = lane_of(path)
+    monkeypatch.setattr(filelane.os, "pread", fails)
+    monkeypatch.setattr(filelane.os, "preadv", fails)
+    for work in (lambda: lane.read(1), lambda: lane.readinto(memoryview(bytearray(1)))):
+        with pytest.raises(StorageError, match="Input/output error"):
+            work()
+    lane.close()
+
+
+def test_after_its_end_nothing_works(path: Path) -> None:
+    lane = lane_of(path)
+    fd = lane.range().fd
+    lane.close()
+    lane.close()
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(fd)
+    for work in (lane.range, lambda: lane.read(1)):
+        with pytest.raises(InvalidStateError):
+            work()

@@ -1,0 +1,89 @@
+"""What a stream may offer its client beside the way through the broker: a lane.
+
+Values only, see PROTOCOL.md section 9.1. Offers cost nothing until they are taken up:
+a segment is made when its token is shown, and not for every small upload.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import stat
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from ..broker.lanes import Descriptor
+from ..broker.messages import LANE_FILE, LANE_MEMORY, TOKEN_BYTES
+from ..broker.segment import Segment
+from ..broker.wire import LANE_BYTES_MAX
+from ..drivers.contract import Reader
+
+FILE_BYTES_MIN = 65_537
+"""A file is offered from this size on; what is smaller is one RESULT."""
+
+
+class LaneTerms(NamedTuple):
+    """What a worker can offer at all.
+
+    Attributes:
+        address: of its side socket.
+        host: its host's mark.
+    """
+
+    address: str
+    host: str
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A lane that the client of a stream may take up.
+
+    Attributes:
+        kind: "file" or "memory".
+        size: bytes of the segment, or of the stream in the file.
+        start: where the stream begins in the file.
+        file: the descriptor to hand over.
+        writable: whether the client fills the segment.
+        token: what the client has to show.
+    """
+
+    kind: str
+    size: int
+    start: int = 0
+    file: Descriptor | None = None
+    writable: bool = False
+    token: bytes = field(
+        default_factory=lambda: secrets.token_bytes(TOKEN_BYTES), repr=False
+    )
+
+
+Taken = Segment | None
+"""What the worker keeps of a lane that was taken: a segment, of a file nothing."""
+
+
+def memory_offer(size: int, *, writable: bool) -> Offer | None:
+    """A segment of at least so many bytes; None when that is no size for one."""
+    pages = -(-size // os.sysconf("SC_PAGE_SIZE"))
+    size = pages * os.sysconf("SC_PAGE_SIZE")
+    if not 0 < size <= LANE_BYTES_MAX:
+        return None
+    return Offer(LANE_MEMORY, size, writable=writable)
+
+
+def file_offer(reader: Reader) -> Offer | None:
+    """The file that a reader reads, if it reads one, and it is worth the effort.
+
+    The client gets a description of its own, for reading only: with the driver's it
+    could move the driver's position, or write where the driver may.
+    """
+    found = reader.file_range()
+    if found is None or found.end - found.start < FILE_BYTES_MIN:
+        return None
+    try:
+        again = os.open(f"/proc/self/fd/{found.fd}", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    file = Descriptor(again)
+    if not stat.S_ISREG(os.fstat(again).st_mode):
+        return None
+    return Offer(LANE_FILE, found.end - found.start, found.start, file)
