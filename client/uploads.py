@@ -190,9 +190,17 @@ class Upload:
         Raises:
             StorageError: something of it could not be kept.
         """
-        if self._error is None:  # else the caller was told what could not be kept
-            await self._flush()
-            await self._end(Type.DETACH)
+        if self._error is not None:
+            return  # the caller was told what could not be kept
+        attempts = self._attempts()
+        await self._flush()
+        while True:
+            try:
+                await self._end(Type.DETACH)
+                return
+            except StorageError as error:
+                failure = error
+            await self._recover(failure, attempts)
 
     async def cancel(self) -> None:
         """Drop the upload.
@@ -201,15 +209,20 @@ class Upload:
             StorageError: the worker could not.
         """
         self._gathered.clear()
+        attempts = self._attempts()
         try:
-            if self._handle is None or self._handle.ended:
-                # The stream is over and the upload kept: take it up to drop it.
-                if not self.upload_id or isinstance(self._error, FINAL):
+            while True:
+                try:
+                    await self._drop(attempts)
                     return
-                await self._claim(self._continued(), self._attempts())
-            await self._end(Type.CANCEL)
-        except (CancelledError, UploadNotFoundError):
-            pass  # this is how it ends
+                except (CancelledError, UploadNotFoundError):
+                    return  # this is how it ends
+                except StorageError as error:
+                    failure = error
+                    self._fail(error)
+                if not self.upload_id or isinstance(failure, FINAL):
+                    raise failure
+                await self._operations.pause(attempts, failure)
         finally:
             self.abandon()
 
@@ -222,6 +235,15 @@ class Upload:
             handle.release()
 
     # Inside
+
+    async def _drop(self, attempts: Attempts) -> None:
+        """Have the worker drop what there is of the upload, if that is known."""
+        if self._handle is None or self._handle.ended:
+            # The stream is over and the upload kept: take it up to drop it.
+            if not self.upload_id or isinstance(self._error, FINAL):
+                return
+            await self._claim(self._continued(), attempts)
+        await self._end(Type.CANCEL)
 
     async def _claim(self, arguments: Open, attempts: Attempts) -> int:
         """Open a stream; returns how much the upload holds."""

@@ -1,4 +1,4 @@
-"""Commits whose answer was lost: what is certain, what is not, and what is said.
+"""Ends of uploads whose answer was lost: what is certain, what is not, what is said.
 
 A worker that has received a commit carries it out, though its session is gone. So
 between the question whether it has and the claim that fences it off, it may.
@@ -12,6 +12,7 @@ from typing import Any, cast
 import pytest
 
 from storagebus.broker.messages import Accepted
+from storagebus.broker.wire import Type
 from storagebus.client.handles import run_now
 from storagebus.client.operations import Operations
 from storagebus.client.retry import Attempts, Safety
@@ -19,6 +20,7 @@ from storagebus.client.uploads import Upload
 from storagebus.drivers.contract import UploadState, UploadStatus
 from storagebus.drivers.errors import (
     BusyError,
+    CancelledError,
     Executed,
     StorageError,
     UnavailableError,
@@ -37,18 +39,26 @@ class Stream:
     ended = False
     durable = 5
 
-    def __init__(self, opening: StorageError | None, end: StorageError | None) -> None:
+    def __init__(
+        self,
+        opening: StorageError | None,
+        end: StorageError | None,
+        upload_id: str = "u",
+    ) -> None:
         self._opening = opening
         self._end = end
+        self._upload_id = upload_id
+        self.ends: list[object] = []
 
     async def opened(self) -> Accepted:
         if self._opening is not None:
             raise self._opening
-        return Accepted(size=5, durable=5, upload_id="u", generation=1)
+        return Accepted(size=5, durable=5, upload_id=self._upload_id, generation=1)
 
     async def write(self, piece: bytes) -> None: ...
 
-    def end(self, kind: object) -> None: ...
+    def end(self, kind: object) -> None:
+        self.ends.append(kind)
 
     async def finish(self) -> None:
         if self._end is not None:
@@ -83,12 +93,17 @@ class Script(Operations):
         return state
 
 
-def commit(streams: list[Stream], states: list[Any]) -> None:
-    """Write something and commit it."""
+def written(streams: list[Stream], states: list[Any]) -> Upload:
+    """An upload that something was written to."""
     upload = Upload(Script(streams, states), "/a")
     run_now(upload.open())
     run_now(upload.write(b"bytes"))
-    run_now(upload.commit())
+    return upload
+
+
+def commit(streams: list[Stream], states: list[Any]) -> None:
+    """Write something and commit it."""
+    run_now(written(streams, states).commit())
 
 
 def lost() -> Stream:
@@ -146,3 +161,26 @@ def test_what_the_last_attempt_says_is_said_of_all() -> None:
     never = Attempts(Safety.REPEATABLE, ends=1_010.0)
     assert never.pause_s(BusyError(retry_after_s=60), 1_000.0, 0.5) is None
     assert never.final(BusyError()).executed is Executed.NO
+
+
+def test_a_cancel_that_was_lost_is_repeated() -> None:
+    again = Stream(None, CancelledError())
+    run_now(written([lost(), again], []).cancel())
+    assert again.ends == [Type.CANCEL]
+
+
+def test_an_upload_that_is_gone_needs_no_cancel() -> None:
+    run_now(written([lost(), gone()], []).cancel())
+
+
+def test_a_close_that_was_lost_is_repeated() -> None:
+    again = Stream(None, None)
+    run_now(written([lost(), again], []).close())
+    assert again.ends == [Type.DETACH]
+
+
+@pytest.mark.parametrize("end", ["cancel", "close"])
+def test_what_cannot_be_continued_cannot_be_repeated(end: str) -> None:
+    upload = written([Stream(None, WorkerLostError("lost"), upload_id="")], [])
+    with pytest.raises(WorkerLostError):
+        run_now(getattr(upload, end)())
