@@ -8,7 +8,7 @@ message without unpacking what it does not need.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from enum import IntEnum, IntFlag
 from functools import partial
 from typing import Any, NamedTuple
@@ -280,9 +280,9 @@ def pack_map(fields: dict[str, Any]) -> bytes:
     Raises:
         ProtocolError: it is above the limit, or holds what a map may not.
     """
-    _check_value(fields, MAP_DEPTH_MAX)
+    _check_map(fields, MAP_DEPTH_MAX)
     try:
-        packed: bytes = msgpack.packb(fields, use_bin_type=True)
+        packed: bytes = msgpack.packb(fields)
     except (TypeError, ValueError, OverflowError) as error:
         raise ProtocolError(f"this map cannot be packed: {error}") from error
     if len(packed) > MAP_BYTES_MAX:
@@ -301,7 +301,7 @@ def unpack_map(packed: bytes) -> dict[str, Any]:
     value = unpack(packed, MAP_ITEMS_MAX)
     if not isinstance(value, dict):
         raise ProtocolError(f"a map was due, not {type(value).__name__}")
-    _check_value(value, MAP_DEPTH_MAX)
+    _check_map(value, MAP_DEPTH_MAX)
     return value
 
 
@@ -340,27 +340,28 @@ def _no_extensions(code: int, data: bytes) -> Any:
 _SCALARS = frozenset({str, bytes, bool, float, type(None)})
 
 
+def _check_map(value: dict[Any, Any], depth: int) -> None:
+    if depth == 0:
+        raise ProtocolError(f"a map nested more than {MAP_DEPTH_MAX} deep")
+    for key, item in value.items():
+        if type(key) is not str:
+            raise ProtocolError("a map key that is no string")
+        kind = type(item)
+        if kind in _SCALARS or (kind is int and -NUMBER_MAX <= item <= NUMBER_MAX):
+            continue  # nearly all are such
+        _check_value(item, depth - 1)
+
+
 def _check_value(value: Any, depth: int) -> None:
     if isinstance(value, dict):
-        if depth == 0:
-            raise ProtocolError(f"a map nested more than {MAP_DEPTH_MAX} deep")
-        for key in value:
-            if not isinstance(key, str):
-                raise ProtocolError("a map key that is no string")
-        _check_items(value.values(), depth)
+        _check_map(value, depth)
     elif isinstance(value, (list, tuple)):
         if depth == 0:
             raise ProtocolError(f"an array nested more than {MAP_DEPTH_MAX} deep")
-        _check_items(value, depth)
+        for item in value:
+            if type(item) not in _SCALARS:
+                _check_value(item, depth - 1)
     elif isinstance(value, int) and abs(value) > NUMBER_MAX:
         raise ProtocolError("an integer of 2^53 or more")
     elif not isinstance(value, (str, bytes, int, float, type(None))):
         raise ProtocolError(f"a value of type {type(value).__name__}")
-
-
-def _check_items(items: Iterable[Any], depth: int) -> None:
-    for item in items:
-        kind = type(item)
-        if kind in _SCALARS or (kind is int and -NUMBER_MAX <= item <= NUMBER_MAX):
-            continue
-        _check_value(item, depth - 1)

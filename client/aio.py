@@ -49,7 +49,7 @@ from .connection import Connection
 from .context import context
 from .downloads import Listing, Reading, Walking
 from .driver import FALLBACK_NAME
-from .handles import Handle, notify
+from .handles import Handle
 from .labels import labelled
 from .operations import Description, Operations, fits_inline
 from .requests import Request
@@ -157,7 +157,7 @@ class LoopTransport:
     def _connect(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         endpoints = in_order(self.endpoints, process_seed())
-        connection = Connection(context(), endpoints, notify, time.monotonic)
+        connection = Connection(context(), endpoints, time.monotonic)
         self._connection = connection
         self._sockets = connection.sockets
         for socket in self._sockets:

@@ -17,7 +17,7 @@ import zmq
 
 from .connection import Connection, wait_ms
 from .context import context
-from .handles import Handle, notify
+from .handles import Handle
 from .requests import Request
 
 CHANNELS_MAX = 2
@@ -43,7 +43,7 @@ class Channel:
         self.idle_since = 0.0
         self._pool = pool
         self._connection = Connection(
-            context(), (endpoint,), notify, time.monotonic, impatient=pool.impatient
+            context(), (endpoint,), time.monotonic, impatient=pool.impatient
         )
         self._poller = zmq.Poller()
         for socket in self._connection.sockets:

@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from math import inf
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Protocol
 
 import zmq
 
@@ -27,6 +27,17 @@ from .requests import Event, Output, Request
 if TYPE_CHECKING:
     from .local import LocalBroker
 
+
+class Listener(Protocol):
+    """Whoever is told the events of an operation: its key in the core."""
+
+    def take(self, event: Event) -> None:
+        """Take an event."""
+
+    def wake(self) -> None:
+        """There was news."""
+
+
 OpenLink = Callable[[Context, str], "Dealer | LocalBroker"]
 
 BATCH_MESSAGES = 64
@@ -39,7 +50,6 @@ class Connection:
     Args:
         context: ZeroMQ context of this process.
         endpoints: checked addresses.
-        notify: told every event with the key of its operation.
         clock: the source of `now`.
         open_link: makes the way to one broker; a managed child's is no `Dealer`.
         impatient: see `ClientCore`.
@@ -49,7 +59,6 @@ class Connection:
         self,
         context: Context,
         endpoints: Sequence[str],
-        notify: Callable[[Any, Event], None],
         clock: Callable[[], float],
         open_link: OpenLink = Dealer,
         *,
@@ -58,7 +67,7 @@ class Connection:
         self.endpoints = tuple(endpoints)
         self.core = ClientCore(self.endpoints, make_hello(), impatient=impatient)
         self._clock = clock
-        self._notify = notify
+        self._told: dict[Listener, None] = {}
         self._dealers: list[Dealer | LocalBroker] = []
         try:
             for endpoint in self.endpoints:
@@ -80,30 +89,34 @@ class Connection:
 
     # What the application wants
 
-    def open(self, key: Any, request: Request) -> None:
+    def open(self, key: Listener, request: Request) -> None:
         """See `ClientCore.open`; so for the methods that follow."""
-        self._apply(self.core.open(key, request, self._clock()))
+        self._do(self.core.open(key, request, self._clock()))
 
-    def consumed(self, key: Any, count: int) -> None:
-        self._apply(self.core.consumed(key, count, self._clock()))
+    def consumed(self, key: Listener, count: int) -> None:
+        self._do(self.core.consumed(key, count, self._clock()))
 
-    def write(self, key: Any, data: Payload) -> None:
-        self._apply(self.core.write(key, data, self._clock()))
+    def write(self, key: Listener, data: Payload) -> None:
+        self._do(self.core.write(key, data, self._clock()))
 
-    def write_lane(self, key: Any, count: int) -> None:
-        self._apply(self.core.write_lane(key, count, self._clock()))
+    def write_lane(self, key: Listener, count: int) -> None:
+        self._do(self.core.write_lane(key, count, self._clock()))
 
-    def starve(self, key: Any) -> None:
-        self._apply(self.core.starve(key, self._clock()))
+    def starve(self, key: Listener) -> None:
+        self._do(self.core.starve(key, self._clock()))
 
-    def end(self, key: Any, kind: Type) -> None:
-        self._apply(self.core.end(key, kind, self._clock()))
+    def end(self, key: Listener, kind: Type) -> None:
+        self._do(self.core.end(key, kind, self._clock()))
 
-    def abandon(self, key: Any) -> None:
-        self._apply(self.core.abandon(key, self._clock()))
+    def abandon(self, key: Listener) -> None:
+        self._do(self.core.abandon(key, self._clock()))
 
     def doubt(self, endpoint: str) -> None:
-        self._apply(self.core.doubt(self.endpoints.index(endpoint), self._clock()))
+        self._do(self.core.doubt(self.endpoints.index(endpoint), self._clock()))
+
+    def _do(self, output: Output) -> None:
+        self._apply(output)
+        self._wake()
 
     # What the network has brought
 
@@ -127,6 +140,7 @@ class Connection:
         now = self._clock()
         if now >= self.core.next_deadline(now):
             self._apply(self.core.tick(now))
+        self._wake()
         return more
 
     def close(self) -> None:
@@ -138,6 +152,7 @@ class Connection:
             dealer.close()
         self._dealers = []
         self._tell(output)
+        self._wake()
 
     def _take_links(self, index: int, dealer: Dealer | LocalBroker) -> None:
         for link in dealer.links():
@@ -171,8 +186,20 @@ class Connection:
             self._apply(self.core.unsent(index, messages, self._clock()))
 
     def _tell(self, output: Output) -> None:
-        for key, event in output.events:
-            self._notify(key, event)
+        for listener, event in output.events:
+            listener.take(event)
+            self._told[listener] = None
+
+    def _wake(self) -> None:
+        """Wake those who were told something, once all that has arrived is told.
+
+        Waking a thread that then waits for this one to let go of the interpreter
+        costs more than all else that is done for a small call.
+        """
+        if self._told:
+            told, self._told = self._told, {}
+            for listener in told:
+                listener.wake()
 
 
 def make_hello() -> Hello:

@@ -24,7 +24,7 @@ from ..broker.wakeup import Wakeup
 from ..drivers.errors import Executed, InvalidStateError
 from .connection import Connection, OpenLink, wait_ms
 from .context import context
-from .handles import Handle, notify
+from .handles import Handle
 from .requests import Request
 
 POLL_MS_MAX = 60_000
@@ -98,9 +98,7 @@ class Engine:
         with self._lock:
             users = self._users.get(endpoints, 0)
             if not users:
-                connection = Connection(
-                    context(), endpoints, notify, time.monotonic, open_link
-                )
+                connection = Connection(context(), endpoints, time.monotonic, open_link)
                 self._connections[endpoints] = connection
                 self.post(self._watch, connection)
             self._users[endpoints] = users + 1

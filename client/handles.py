@@ -128,6 +128,9 @@ class Handle:
             self.durable = event.accepted.durable
         elif isinstance(event, (Finished, Failed)):
             self._end = event
+
+    def wake(self) -> None:
+        """There was news: have the caller look."""
         self._signal.set()
 
     # Called by the caller
@@ -294,11 +297,6 @@ class Transport(Protocol):
 
     def close(self) -> None:
         """Leave the brokers; what is under way fails. Harmless when repeated."""
-
-
-def notify(key: Handle, event: Event) -> None:
-    """Tell a handle of its event; what a `Connection` is given."""
-    key.take(event)
 
 
 def run_now(work: Coroutine[Any, Any, _T]) -> _T:
