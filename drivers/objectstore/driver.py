@@ -87,15 +87,8 @@ class ObjectStoreDriver(StorageDriver):
         if store.find(path) is not None:
             store.delete(store.key(path), path)
             found = True
-        batch: list[str] = []
-        for key in store.keys(store.directory_key(path), path):
-            batch.append(key)
-            if len(batch) == store.batch_keys_max:
-                store.delete_keys(batch, path)
-                batch.clear()
-                found = True
-        store.delete_keys(batch, path)
-        if not found and not batch:
+        below = store.keys(store.directory_key(path), path)
+        if not store.delete_keys(below, path) and not found:
             raise PathNotFoundError(path=path)
 
     def upload_status(self, path: str, upload_id: str) -> UploadStatus:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -17,6 +18,10 @@ OBJECT_TYPE = "application/octet-stream"
 UPLOADS = "~uploads/"
 """Below the root: what belongs to uploads. "~" lies outside the path grammar."""
 KEY_BYTES_MAX = 1_024
+BATCH_KEYS_FIRST = 250
+BATCH_KEYS_MIN = 10
+BATCH_S = 2.0
+"""What a request that deletes should take at most; it is waited for much longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,23 +163,35 @@ class Store(ABC):
         for key, _ in self.entries(prefix, path, start_after=start_after):
             yield key
 
-    def delete_keys(self, keys: Sequence[str], path: str | None) -> None:
+    def delete_keys(self, keys: Iterable[str], path: str | None) -> int:
         """Delete objects by their keys, there or not.
 
+        Servers differ a hundredfold in how quickly they delete a thousand; some need
+        longer than one waits for an answer. So the requests begin small, and grow
+        while they are quick.
+
         Args:
-            keys: any number of them.
+            keys: any number of them, taken as they are deleted.
             path: what they belong to, for errors.
+
+        Returns:
+            How many keys there were.
 
         Raises:
             StorageError: the first error of a key; the others were tried all the same.
         """
         first: StorageError | None = None
         rest = iter(keys)
-        while batch := list(islice(rest, self.batch_keys_max)):
+        count, size = 0, min(BATCH_KEYS_FIRST, self.batch_keys_max)
+        while batch := list(islice(rest, size)):
+            started = time.monotonic()
             for error in self._delete_some(batch, path):
                 first = first or error
+            count += len(batch)
+            size = _next_batch(size, time.monotonic() - started, self.batch_keys_max)
         if first is not None:
             raise first
+        return count
 
     def _delete_some(
         self, keys: Sequence[str], path: str | None
@@ -193,6 +210,15 @@ class Store(ABC):
                 self.delete(key, self.path(key))
             except StorageError as error:
                 yield error
+
+
+def _next_batch(size: int, took_s: float, keys_max: int) -> int:
+    """How many keys the next request deletes, after one of `size` keys."""
+    if took_s > BATCH_S:
+        size = max(BATCH_KEYS_MIN, int(size * BATCH_S / took_s))
+    elif took_s < BATCH_S / 2:
+        size *= 2
+    return min(keys_max, size)
 
 
 def unquoted(etag: str) -> str:

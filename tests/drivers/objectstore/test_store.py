@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+from unittest.mock import Mock
+
 import pytest
 from memorystore import MemoryStore
 
@@ -12,6 +16,7 @@ from storagebus.drivers.errors import (
     UnavailableError,
     UnsupportedMethodError,
 )
+from storagebus.drivers.objectstore import store as store_module
 from storagebus.drivers.objectstore.store import KEY_BYTES_MAX, attempt
 
 NAMES = [f"d/{number}" for number in range(7)]
@@ -36,6 +41,32 @@ def test_deletes_go_in_batches() -> None:
     assert store.stored == []
     # The last one is no batch.
     assert store.batches == [KEYS[0:3], KEYS[3:6], KEYS[6:]]
+
+
+@pytest.mark.parametrize(
+    ("key_s", "expected"), [(0.0, 1_000), (0.006, 250), (0.02, 100), (0.5, 10)]
+)
+def test_a_server_that_deletes_slowly_gets_fewer_keys_a_request(
+    key_s: float, expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No request may last so long that its answer is not waited for."""
+    now = 0.0
+
+    class SlowStore(MemoryStore):
+        batch_keys_max = 1_000
+
+        def delete_batch(self, keys: Any, path: str | None) -> Iterator[StorageError]:
+            nonlocal now
+            now += key_s * len(keys)
+            self.batches.append(list(keys))
+            yield from ()
+
+    monkeypatch.setattr(store_module, "time", Mock(monotonic=lambda: now))
+    slow = SlowStore([])
+    assert slow.delete_keys((f"root/{number}" for number in range(5_003)), "/") == 5_003
+    sizes = [len(batch) for batch in slow.batches]
+    assert sum(sizes) == 5_003
+    assert sizes[0] == 250 and sizes[-2] == expected
 
 
 def test_the_first_error_of_a_key_is_raised_after_all_were_tried() -> None:
