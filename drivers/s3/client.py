@@ -78,6 +78,7 @@ def make_client(options: Options, endpoint_url: str | None = None) -> Any:
         verify=not options.skipverify,
         config=config,
     )
+    client.meta.events.register("before-call.s3.HeadBucket", _go_where_told)
     if options.content_md5:
         _sign_digests(client)
     if not options.on_aws:
@@ -106,6 +107,15 @@ def _sign_digests(client: Any) -> None:
 
     for operation in ("PutObject", "UploadPart"):
         client.meta.events.register(f"before-sign.s3.{operation}", sign_digest)
+
+
+def _go_where_told(params: Any, **_: Any) -> None:
+    """Keep the SDK from asking where a bucket is by a request about which it asks anew.
+
+    It sends HeadBucket when a server says "elsewhere" and not where; to a server that
+    answers that in the same way it does so until Python's stack is full.
+    """
+    params["context"].setdefault("s3_redirect", {})["redirected"] = True
 
 
 def _addressing_style(options: Options) -> str:

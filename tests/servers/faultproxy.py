@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass, replace
 
 PIECE_BYTES = 16 << 10
-HTTP_HEAD = b"HTTP/1.1 %d Broken\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+HTTP_HEAD = b"HTTP/1.1 %d Broken\r\nContent-Length: %d\r\nConnection: close\r\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +18,7 @@ class Faults:
 
     Attributes:
         latency_s: added before each answer and each piece of one.
+        rate_bytes_s: the most that each direction of a connection carries.
         blackhole: bytes are taken, and nothing ever comes back.
         stalled: nothing gets through either way, and nothing is lost, as when a link
             is down for a while.
@@ -27,10 +28,13 @@ class Faults:
         corrupt_sent_at_byte: this byte of what each connection sends is changed.
         refuse: connections are reset at once.
         status: requests are answered with this HTTP status, without the server.
+        headers: of such an answer, each line with its end.
+        body: of such an answer.
         statuses_left: how many requests are answered so; None: all.
     """
 
     latency_s: float = 0.0
+    rate_bytes_s: float | None = None
     blackhole: bool = False
     stalled: bool = False
     reset_after_bytes: int | None = None
@@ -39,6 +43,8 @@ class Faults:
     corrupt_sent_at_byte: int | None = None
     refuse: bool = False
     status: int | None = None
+    headers: bytes = b""
+    body: bytes = b""
     statuses_left: int | None = None
 
 
@@ -119,13 +125,14 @@ class FaultProxy:
         try:
             while data := client.recv(PIECE_BYTES):
                 if self._take_status():
-                    client.sendall(HTTP_HEAD % (self._faults.status or 503))
+                    client.sendall(self._answer())
                     client.shutdown(socket.SHUT_RDWR)
                     server.shutdown(socket.SHUT_RDWR)
                     return
                 data = _changed(data, self._faults.corrupt_sent_at_byte, sent)
                 sent += len(data)
                 self._wait_while_stalled()
+                self._slow_down(len(data))
                 if not self._faults.blackhole:
                     server.sendall(data)
             server.shutdown(socket.SHUT_WR)
@@ -140,6 +147,7 @@ class FaultProxy:
                 if faults.latency_s:
                     time.sleep(faults.latency_s)
                 self._wait_while_stalled()
+                self._slow_down(len(data))
                 while self._faults.blackhole and not self._closed:
                     time.sleep(0.02)
                 data = _changed(data, faults.corrupt_at_byte, sent)
@@ -162,6 +170,15 @@ class FaultProxy:
     def _wait_while_stalled(self) -> None:
         while self._faults.stalled and not self._closed:
             time.sleep(0.02)
+
+    def _answer(self) -> bytes:
+        faults = self._faults
+        head = HTTP_HEAD % (faults.status or 503, len(faults.body))
+        return head + faults.headers + b"\r\n" + faults.body
+
+    def _slow_down(self, size: int) -> None:
+        if rate := self._faults.rate_bytes_s:
+            time.sleep(size / rate)
 
     def _take_status(self) -> bool:
         with self._lock:
