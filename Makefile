@@ -9,7 +9,8 @@ BIN := .venv/bin
 WHEEL_BIN := build/wheel-venv/bin
 PIP := -m pip install -q --disable-pip-version-check --no-warn-script-location
 
-.PHONY: help demo test test-stores test-long lint types unit wheel dev clean bench chaos
+.PHONY: help demo test test-stores test-stores-long test-long lint types unit wheel dev \
+	clean bench chaos
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -49,16 +50,19 @@ test: lint types wheel  ## everything that CI checks: style, types, tests, wheel
 	cd build && wheel-venv/bin/python -m pytest -q -c ../pyproject.toml --rootdir .. \
 		-m "not long and not stores" ../tests/test_packaging.py \
 		../tests/test_exports.py ../tests/test_conformance.py
+	$(BIN)/python -m pytest -q -m "not long"
+
+unit: dev  ## the tests alone, and none that needs a storage server
 	$(BIN)/python -m pytest -q -m "not long and not stores"
 
-unit: dev  ## the tests alone
-	$(BIN)/python -m pytest -q -m "not long and not stores"
-
-test-stores: dev  ## the cloud drivers, against real servers that it installs
+test-stores: dev  ## the part of `test` that needs storage servers, which it installs
 	$(BIN)/python -m pytest -q -m "stores and not long"
 
+test-stores-long: dev  ## every server by every way, 5 and 6 GiB objects: hours
+	$(BIN)/python -m pytest -q -m "stores and long"
+
 test-long: dev  ## upstream's sizes (5 GiB streams) and long chaos: about an hour
-	$(BIN)/python -m pytest -q -m long --timeout 3600
+	$(BIN)/python -m pytest -q -m "long and not stores" --timeout 3600
 
 chaos: dev  ## 5,000 transfers, a process killed every 300 ms (ARGS=--help for more)
 	PYTHONPATH=tests $(BIN)/python -m chaos --transfers 5000 --resumes 15 $(ARGS)

@@ -5,9 +5,27 @@ from __future__ import annotations
 import signal
 
 import pytest
+from servers.pytest_servers import (
+    FIXTURES,
+    azurite,
+    azurite_of_any_version,
+    old_swift,
+    radosgw,
+    said_loudly,
+    seaweedfs,
+    secure_azurite,
+    swift,
+)
 
-SERVERS = {"azurite", "radosgw", "seaweedfs", "swift"}
-"""Fixtures that install and start a storage server."""
+__all__ = [
+    "azurite",
+    "azurite_of_any_version",
+    "old_swift",
+    "radosgw",
+    "seaweedfs",
+    "secure_azurite",
+    "swift",
+]
 
 # A runner that starts us in the background has SIGINT ignored, and every process
 # that a test starts would inherit that and never end by it.
@@ -18,5 +36,16 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """A test that uses a storage server is one of `make test-stores`."""
     for item in items:
-        if SERVERS & set(getattr(item, "fixturenames", ())):
+        if FIXTURES & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.stores)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say which servers were not there, where nobody can overlook it."""
+    if missing := said_loudly():
+        terminalreporter.section("NOT PROVEN: servers are missing", red=True, bold=True)
+        terminalreporter.write_line(missing)
+        terminalreporter.write_line(
+            "The tests that need them did not run, so this run says little about the "
+            "cloud drivers."
+        )

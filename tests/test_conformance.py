@@ -1,7 +1,7 @@
 """The conformance suite over every driver and every way of reaching it.
 
 One pytest test a requirement. To add a driver, add its parameters to DRIVERS; to add
-a way of reaching drivers, add to WAYS what makes an instance that way.
+a way of reaching drivers, add to WAYS in tests/support/ways.py.
 """
 
 from __future__ import annotations
@@ -11,10 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from async_driver import AsyncDriver
-from running_bus import running_bus
+from ways import WAYS
 
-from storagebus.drivers import StorageDriver, create
 from storagebus.drivers.conformance import (
     REQUIREMENTS,
     Outcome,
@@ -23,10 +21,6 @@ from storagebus.drivers.conformance import (
     Tier,
     choose,
 )
-from storagebus.drivers.factory import create_child
-
-MakeDriver = Callable[[], StorageDriver]
-MakeWay = Callable[[pytest.FixtureRequest, str, dict[str, Any]], MakeDriver]
 
 LONG_SECONDS_MAX = 3600
 SEED = "storagebus"
@@ -37,51 +31,6 @@ DRIVERS: dict[str, Callable[[Path], dict[str, Any]]] = {
 }
 """A driver's name, and the parameters of a store of its own."""
 
-
-def _in_process(
-    request: pytest.FixtureRequest, name: str, parameters: dict[str, Any]
-) -> MakeDriver:
-    return lambda: create(name, parameters)
-
-
-def _bus(
-    request: pytest.FixtureRequest, name: str, parameters: dict[str, Any]
-) -> MakeDriver:
-    endpoint = _running(request, name, parameters)
-    return lambda: create("bus", {"endpoint": endpoint})
-
-
-def _async(
-    request: pytest.FixtureRequest, name: str, parameters: dict[str, Any]
-) -> MakeDriver:
-    endpoint = _running(request, name, parameters)
-    return lambda: AsyncDriver(endpoint)
-
-
-def _child(
-    request: pytest.FixtureRequest, name: str, parameters: dict[str, Any]
-) -> MakeDriver:
-    return lambda: create_child(name, parameters)
-
-
-def _running(
-    request: pytest.FixtureRequest, name: str, parameters: dict[str, Any]
-) -> str:
-    """The endpoint of a bus that runs until the module's tests are over."""
-    workers = 2 if "shared" not in LEFT_OUT[name] else 1
-    bus = running_bus(name, parameters, workers)
-    endpoint = bus.__enter__()
-    request.addfinalizer(lambda: bus.__exit__(None, None, None) and None)
-    return endpoint
-
-
-WAYS: dict[str, MakeWay] = {
-    "in-process": _in_process,
-    "child": _child,
-    "bus": _bus,
-    "async": _async,
-}
-"""How a driver is reached: makes the maker of instances over one store."""
 
 LEFT_OUT = {
     "inmemory": {"shared", "redirects", "nested_objects"},
@@ -116,10 +65,11 @@ def reached(
     """A driver by its name, and a session that reaches it one way."""
     way, name = request.param
     parameters = DRIVERS[name](tmp_path_factory.mktemp(name))
-    session = Session(WAYS[way](request, name, parameters), seed=SEED, long=True)
-    yield name, session
-    ending = session.close()
-    assert ending is None, ending
+    with WAYS[way](name, parameters) as make:
+        session = Session(make, seed=SEED, long=True)
+        yield name, session
+        ending = session.close()
+        assert ending is None, ending
 
 
 @pytest.mark.parametrize("requirement", [*map(_requirement, REQUIREMENTS)])

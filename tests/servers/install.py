@@ -16,6 +16,8 @@ FOLDER = Path(
     or Path(__file__).resolve().parents[2] / "build" / "servers"
 )
 INSTALL_S_MAX = 600
+APT_GET = ("apt-get", "-qq", "-o", "DPkg::Lock::Timeout=300")
+"""Waits for another installation on this machine instead of failing."""
 
 
 class CannotInstall(RuntimeError):
@@ -63,8 +65,8 @@ def debian_packages(*names: str) -> None:
             policy.write_text("#!/bin/sh\nexit 101\n")
             policy.chmod(0o755)
         try:
-            run("apt-get", "update", "-qq")
-            run("apt-get", "install", "-y", "-qq", "--no-install-recommends", *names)
+            run(*APT_GET, "update")
+            run(*APT_GET, "install", "-y", "--no-install-recommends", *names)
         finally:
             if ours:
                 policy.unlink()

@@ -11,9 +11,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from servers.azurite import Azurite
 from servers.radosgw import RadosGW
 from servers.seaweedfs import SeaweedFS
-from servers.swift import Swift
+from servers.swift import OldSwift, Swift
 
-KINDS = {kind.name: kind for kind in (Azurite, SeaweedFS, RadosGW, Swift)}
+KINDS = {kind.name: kind for kind in (Azurite, SeaweedFS, RadosGW, Swift, OldSwift)}
 
 
 def main() -> None:

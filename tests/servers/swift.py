@@ -54,7 +54,7 @@ class Swift(Server):
     secret_key = "testing123"
 
     def install(self) -> None:
-        debian_packages("liberasurecode-dev", "memcached", "gcc")
+        debian_packages("memcached")
         self.programs = python_package("swift==2.38.3", "swift-proxy-server")
 
     def launch(self) -> None:
@@ -114,3 +114,14 @@ class Swift(Server):
 
     def _write(self, name: str, text: str) -> None:
         (self.data / name).write_text(text)
+
+
+class OldSwift(Swift):
+    """Debian's, of 2022: DeleteObjects only with Content-MD5, no If-None-Match."""
+
+    name = "swift-debian"
+
+    def install(self) -> None:
+        services = ("proxy", "account", "container", "object")
+        debian_packages(*(f"swift-{service}" for service in services), "memcached")
+        self.programs = Path("/usr/bin")

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from azure.storage.blob import ContainerClient
 from servers.azurite import ACCOUNT, KEY, Azurite
-from servers.install import CannotInstall
 
 from storagebus.drivers import StorageDriver, create
 from storagebus.drivers.azure import AzureDriver
@@ -42,31 +41,28 @@ def plain_client(server: Azurite, name: str = CONTAINER) -> ContainerClient:
     )
 
 
-def running(server: Azurite) -> Iterator[Azurite]:
-    """A server with a container, while the tests run."""
-    try:
-        server.start()
-    except CannotInstall as error:
-        server.remove()
-        pytest.fail(f"the server {server.name} cannot be installed: {error}", False)
-    try:
-        with plain_client(server) as client:
-            client.create_container()
-        yield server
-    finally:
-        server.remove()
-
-
 @pytest.fixture(scope="session")
-def azurite() -> Iterator[Azurite]:
-    yield from running(Azurite())
+def containers() -> Iterator[Callable[[Azurite], ContainerClient]]:
+    """A plain client of a server, whose container is made the first time."""
+    clients: dict[str, ContainerClient] = {}
+
+    def client_of(server: Azurite) -> ContainerClient:
+        if server.endpoint not in clients:
+            clients[server.endpoint] = plain_client(server)
+            clients[server.endpoint].create_container()
+        return clients[server.endpoint]
+
+    yield client_of
+    for client in clients.values():
+        client.close()
 
 
 @pytest.fixture
-def client(azurite: Azurite) -> Iterator[ContainerClient]:
+def client(
+    azurite: Azurite, containers: Callable[[Azurite], ContainerClient]
+) -> ContainerClient:
     """A plain client of Azurite."""
-    with plain_client(azurite) as client:
-        yield client
+    return containers(azurite)
 
 
 @pytest.fixture

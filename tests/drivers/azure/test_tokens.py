@@ -7,26 +7,32 @@ import json
 import ssl
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from azure.core.credentials import AccessToken
-from azure.storage.blob import ContainerSasPermissions, generate_container_sas
+from azure.storage.blob import (
+    ContainerClient,
+    ContainerSasPermissions,
+    generate_container_sas,
+)
 from servers.azurite import ACCOUNT, KEY, Azurite
 
 from storagebus.drivers import create, errors
 from storagebus.drivers.azure import client as client_module
 
-from .conftest import CONTAINER, running
-
-pytestmark = pytest.mark.stores
+from .conftest import CONTAINER
 
 
-@pytest.fixture(scope="module")
-def secure() -> Iterator[Azurite]:
-    yield from running(Azurite(any_version=True, tokens=True))
+@pytest.fixture
+def secure(
+    secure_azurite: Azurite, containers: Callable[[Azurite], ContainerClient]
+) -> Azurite:
+    """A server that takes tokens, with a container."""
+    containers(secure_azurite)
+    return secure_azurite
 
 
 class Tokens:

@@ -8,13 +8,10 @@ from typing import Any
 import boto3
 import pytest
 from botocore.config import Config
-from servers.pytest_servers import radosgw, seaweedfs, swift
 from servers.server import Server
 
 from storagebus.drivers import StorageDriver, create
 from storagebus.drivers.s3 import S3Driver
-
-__all__ = ["radosgw", "seaweedfs", "swift"]
 
 BUCKET = "tests"
 MIB = 1 << 20

@@ -207,6 +207,7 @@ def test_latency_is_hidden_by_reading_ahead(
         assert stream.read() == CONTENT
 
 
+@pytest.mark.stores
 @pytest.mark.slow
 def test_a_server_killed_and_back_loses_nothing() -> None:
     """kill -9 in the middle of an upload; it goes on from what is durable."""
