@@ -11,25 +11,32 @@ from typing import TYPE_CHECKING
 from ..drivers.errors import (
     AccessDeniedError,
     InvalidParameterError,
+    InvalidStorageDriverError,
     StorageError,
     UnavailableError,
 )
 from ..workers.children import ChildEnded, ChildReady, ChildStarted, Notice
+from ..workers.exits import Exit
 from ..workers.members import State
 from . import exits
 from .bus import missing_workers
-from .compose import BROKER_POOL, worker_pool
+from .compose import broker_pools, worker_pool
 from .schema import Configuration
 
 if TYPE_CHECKING:
     from ..client import Client
     from ..workers.manager import Manager
+    from .census import Census
 
 _BY_CODE: dict[int | None, type[StorageError]] = {
     exits.INVALID: InvalidParameterError,
     exits.DENIED: AccessDeniedError,
+    Exit.USAGE: InvalidStorageDriverError,
+    Exit.PARAMETERS: InvalidParameterError,
+    Exit.CONFIGURATION: InvalidParameterError,
 }
-"""What the exit code of one of our processes says; anything else is unavailable."""
+"""What the exit code of a process says: one of ours, or a driver's executable
+(PROTOCOL.md section 10). Anything else is unavailable."""
 
 
 class Attendance:
@@ -39,7 +46,7 @@ class Attendance:
     started it: the manager makes every child the leader of a group.
 
     Args:
-        client: a client of the broker with a short deadline.
+        client: asks the brokers, with a short deadline.
         configuration: says how many workers there should be.
 
     Attributes:
@@ -47,12 +54,13 @@ class Attendance:
         waits: whether somebody is on the way, so that it is worth to look soon.
     """
 
-    def __init__(self, client: Client, configuration: Configuration) -> None:
+    def __init__(self, client: Client | Census, configuration: Configuration) -> None:
         self._client = client
         services = configuration.services
         self._wanted = {name: service.workers for name, service in services.items()}
-        self._pools = [BROKER_POOL, *map(worker_pool, services)]
-        self._broker_ready = False
+        self._brokers = set(broker_pools(configuration))
+        self._pools = [*self._brokers, *map(worker_pool, services)]
+        self._ready: set[str] = set()
         self._ended: dict[str, ChildEnded] = {}
         self.complete = False
         self.waits = True
@@ -64,17 +72,17 @@ class Attendance:
             self.waits = True
         elif isinstance(notice, ChildStarted):
             self.waits = True
-        elif isinstance(notice, ChildReady) and notice.name == BROKER_POOL:
-            self._broker_ready = True
+        elif isinstance(notice, ChildReady):
+            self._ready.add(notice.name)
 
     def broker_is_ready(self, manager: Manager) -> bool:
-        """Whether the broker's doors are open.
+        """Whether the doors of every broker are open.
 
         Raises:
             StorageError: its process was given up; says why.
         """
         self._check(manager)
-        return self._broker_ready
+        return self._brokers <= self._ready
 
     def look(self, manager: Manager) -> None:
         """Compare the broker's workers with the manager's children.

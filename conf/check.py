@@ -137,6 +137,12 @@ class _Check:
         broker = Broker(**values)
         for key in ("clients", "workers"):
             listed: tuple[str, ...] = getattr(broker, key)
+            if broker.processes > 1 and len(listed) not in (0, broker.processes):
+                self._problem(
+                    ("broker", key),
+                    f"processes = {broker.processes} needs as many addresses, one for "
+                    f"each broker; here are {len(listed)}",
+                )
             for index, address in enumerate(listed):
                 path: KeyPath = ("broker", key)
                 if (*path, index) in self._lines and path not in self._overridden:

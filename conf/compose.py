@@ -10,20 +10,64 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from ..broker.settings import BrokerSettings
+from ..drivers.errors import InvalidParameterError
 from ..workers.children import HOPELESS_CODES, ProcessSpec, Readiness
 from ..workers.executable import executable_spec
 from ..workers.spawned import FAULTS
 from . import exits
 from .drivers import facts
-from .environment import SERVICES_PREFIX
-from .schema import Configuration, Service
+from .environment import SERVICES_PREFIX, variable
+from .schema import Broker, Configuration, Service
 
-BROKER_POOL = "broker"
 BROKER_WAVE = 0
 """`Manager.stop` ends the workers first, so that they can finish through the broker."""
 _HOST_CHARACTERS_MAX = 40
 _HOPELESS_CODES = HOPELESS_CODES | {exits.USAGE, exits.INVALID, exits.DENIED}
 """Exit codes of `storagebus worker` after which a restart is of no use."""
+
+
+def broker_pools(configuration: Configuration) -> list[str]:
+    """Names of the pools of brokers; each has one process."""
+    count = configuration.broker.processes
+    if count == 1:
+        return ["broker"]
+    return [f"broker {number}" for number in range(1, count + 1)]
+
+
+def broker_doors(broker: Broker, number: int) -> tuple[tuple[str, ...], ...]:
+    """Clients' and workers' addresses of one of the brokers.
+
+    Args:
+        broker: with as many addresses as there are brokers, if those are several.
+        number: which, from 0.
+    """
+    if broker.processes == 1:
+        return broker.clients, broker.workers
+    return broker.clients[number : number + 1], broker.workers[number : number + 1]
+
+
+def one_broker(configuration: Configuration, number: int | None) -> Configuration:
+    """The configuration as one of its brokers needs it, with that one's doors alone.
+
+    Args:
+        configuration: a checked one.
+        number: which broker, from 1; None where there is but one.
+
+    Raises:
+        InvalidParameterError: there is no such broker, or it was not said which.
+    """
+    broker = configuration.broker
+    if number is None and broker.processes == 1:
+        return configuration
+    if number is None or number > broker.processes:
+        raise InvalidParameterError(
+            f"the configuration has {broker.processes} brokers; say which one this is "
+            "with --number N"
+        )
+    clients, workers = broker_doors(broker, number - 1)
+    name = f"{broker.id}-{number}" if broker.id else ""
+    mine = replace(broker, clients=clients, workers=workers, processes=1, id=name)
+    return replace(configuration, broker=mine)
 
 
 def worker_pool(service: str) -> str:
@@ -64,33 +108,41 @@ def broker_settings(
     )
 
 
-def broker_spec(
+def broker_specs(
     configuration: Configuration, environ: Mapping[str, str], *, grace_s: float
-) -> ProcessSpec:
-    """The broker as a child process.
+) -> list[ProcessSpec]:
+    """The brokers as child processes.
 
     Args:
         configuration: a checked one, with both doors.
-        environ: this process's environment, most of which the broker inherits.
+        environ: this process's environment, most of which a broker inherits.
         grace_s: seconds from the request to end until it is killed.
     """
-    args = ["broker"]
-    if configuration.origin:
-        args += ["--config", configuration.origin]
-    args += ["--clients", ",".join(configuration.broker.clients)]
-    args += ["--workers", ",".join(configuration.broker.workers)]
-    for name in configuration.services:
-        args += ["--service", name]
-    return ProcessSpec(
-        BROKER_POOL,
-        program(*args),
-        env=_hidden(configuration, environ),
-        ready=Readiness.TOLD,
-        grace_s=grace_s,
-        surge=False,
-        wave=BROKER_WAVE,
-        hopeless_codes=_HOPELESS_CODES,
-    )
+    specs = []
+    for number, pool in enumerate(broker_pools(configuration)):
+        clients, workers = broker_doors(configuration.broker, number)
+        args = ["broker"]
+        if configuration.origin:
+            args += ["--config", configuration.origin]
+        args += ["--clients", ",".join(clients), "--workers", ",".join(workers)]
+        for name in configuration.services:
+            args += ["--service", name]
+        env = _hidden(configuration, environ)
+        if configuration.broker.id and configuration.broker.processes > 1:
+            name = f"{configuration.broker.id}-{number + 1}"
+            env[variable(("broker", "id"))] = name
+        spec = ProcessSpec(
+            pool,
+            program(*args),
+            env=env,
+            ready=Readiness.TOLD,
+            grace_s=grace_s,
+            surge=False,
+            wave=BROKER_WAVE,
+            hopeless_codes=_HOPELESS_CODES,
+        )
+        specs.append(spec)
+    return specs
 
 
 def worker_spec(

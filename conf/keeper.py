@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING, Any
 from ..drivers.errors import StorageError
 from ..workers.children import ProcessSpec
 from ..workers.elastic import Elastic, PoolLoad, PoolSize
-from ..workers.health import Condition, Health
+from ..workers.health import Condition, Health, judge_broker
 from ..workers.members import State
 from ..workers.watch import ExecutableWatch
 from .attendance import leader
-from .compose import worker_pool
+from .compose import broker_pools, worker_pool
 from .drivers import facts
 from .schema import Configuration
 
 if TYPE_CHECKING:
-    from ..client import Client
     from ..workers.manager import Manager
+    from .census import Census
 
 LOOK_S = 1.0
 """How often it looks."""
@@ -35,18 +35,19 @@ class Keeper:
     """Lets pools grow and shrink, and replaces processes.
 
     Args:
-        client: a client of the broker with a short deadline.
+        census: asks the brokers, with a short deadline.
         configuration: says how many workers a service may have.
         specs: the pools of its services.
     """
 
     def __init__(
         self,
-        client: Client,
+        census: Census,
         configuration: Configuration,
         specs: Iterable[ProcessSpec],
     ) -> None:
-        self._client = client
+        self._census = census
+        self._brokers = broker_pools(configuration)
         self._health: Health[int] = Health()
         self._lost_at: dict[int, float] = {}
         self._looked = float("-inf")
@@ -80,9 +81,12 @@ class Keeper:
                 log.info("%s: its executable was replaced", pool)
                 manager.rolling_restart(pool)
         try:
-            services = self._client.bus_status()["services"]
+            services = self._census.bus_status()["services"]
         except StorageError:
-            return  # the broker is starting again; its workers come back
+            # The brokers are starting again; their workers come back.
+            self._replace_silent(manager)
+            return
+        self._replace_silent(manager)
         for name, elastic in self._elastic.items():
             if name in services:
                 self._fit(manager, name, elastic, services[name], now)
@@ -90,6 +94,20 @@ class Keeper:
             self._conditions(manager, services, now), now
         ).items():
             manager.replace(child, fault.what, fault.grace_s)
+
+    def _replace_silent(self, manager: Manager) -> None:
+        """Replace brokers that run and do not answer."""
+        ready = {
+            child.name: child.child
+            for child in manager.status()
+            if child.state is State.READY
+        }
+        for number, silent_s in self._census.silent_s().items():
+            fault = judge_broker(silent_s)
+            child = ready.get(self._brokers[number])
+            if fault is not None and child is not None:
+                self._census.forgive(number)
+                manager.replace(child, fault.what, fault.grace_s)
 
     def _fit(
         self,

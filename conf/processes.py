@@ -13,6 +13,7 @@ from .faults import faults_option
 from .load import load
 from .logs import log_option
 from .parameters import parameters_option
+from .schema import BROKERS_MAX
 from .systemd import Systemd
 from .termination import ends_on_term
 
@@ -33,6 +34,12 @@ config_option = click.option(
 @click.option("--clients", metavar="ADDRESS", help="Where clients connect.")
 @click.option("--workers", metavar="ADDRESS", help="Where workers connect.")
 @click.option(
+    "--number",
+    type=click.IntRange(1, BROKERS_MAX),
+    metavar="N",
+    help="Which of the file's brokers this is, where it has several.",
+)
+@click.option(
     "--service",
     "services",
     multiple=True,
@@ -51,6 +58,7 @@ def broker(
     config: Path | None,
     clients: str | None,
     workers: str | None,
+    number: int | None,
     services: tuple[str, ...],
     allow_unauthenticated_network: bool | None,
 ) -> None:
@@ -61,11 +69,12 @@ def broker(
     \b
     Examples:
       storagebus broker --config storagebus.toml
+      storagebus broker --config storagebus.toml --number 2
       storagebus broker --clients tcp://127.0.0.1:7400 --workers tcp://127.0.0.1:7401
     """
     from ..broker import loop
     from ..workers import lifeline
-    from .compose import broker_settings
+    from .compose import broker_settings, one_broker
 
     options: dict[Any, tuple[str, object]] = {}
     for key, value in (
@@ -75,7 +84,10 @@ def broker(
     ):
         if value is not None:
             options["broker", key] = f"--{key.replace('_', '-')}", value
+    if clients is not None and workers is not None:
+        options["broker", "processes"] = "--clients", 1
     configuration = load(config, os.environ, hosts=(), options=options)
+    configuration = one_broker(configuration, number)
     for door in ("clients", "workers"):
         if not getattr(configuration.broker, door):
             raise InvalidParameterError(

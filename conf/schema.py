@@ -20,6 +20,7 @@ WORKERS_MAX = 256
 SLOTS_MAX = 1_000
 STREAMS_MAX = 10_000
 SERVICES_MAX = 64
+BROKERS_MAX = 8
 _SERVICE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _DRIVER = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _ID = re.compile(r"[A-Za-z0-9._:-]{0,64}")
@@ -32,6 +33,7 @@ class Broker:
     Attributes:
         clients: addresses of the clients' door; empty when none is set.
         workers: addresses of the workers' door; empty when none is set.
+        processes: brokers; each has one of the addresses at either door.
         id: the broker's name in `status`; "" lets the broker choose one.
         heartbeat_ms: silence after which a ping is sent, in milliseconds.
         streams_max: open streams of all clients.
@@ -44,6 +46,7 @@ class Broker:
 
     clients: tuple[str, ...] = ()
     workers: tuple[str, ...] = ()
+    processes: int = 1
     id: str = ""
     heartbeat_ms: int = settings.HEARTBEAT_MS
     streams_max: int = settings.STREAMS_MAX
@@ -133,6 +136,7 @@ BROKER_KEYS = tuple(
     for name, parse, help_text in (
         ("clients", addresses, "where clients connect: an address or a list"),
         ("workers", addresses, "where workers connect: an address or a list"),
+        ("processes", whole(1, BROKERS_MAX), "brokers, each with an address a door"),
         (
             "id",
             _matching(_ID, "up to 64 of A-Z a-z 0-9 . _ : -"),

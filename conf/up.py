@@ -7,11 +7,10 @@ import shutil
 import signal
 import socket
 import sys
-import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
@@ -27,11 +26,13 @@ from .logs import log_option
 from .options import Target, json_option, open_client
 from .output import print_json
 from .parameters import parameters_option
+from .private import private_directory
 from .processes import config_option
-from .schema import Configuration
+from .schema import Broker, Configuration
 from .systemd import Systemd
 
 if TYPE_CHECKING:
+    from ..client import Client
     from ..workers.children import Notice
     from ..workers.manager import Manager
     from .check import Options
@@ -41,8 +42,6 @@ DATA_DIRECTORY = "storagebus-data"
 DATA_WORKERS = 2
 GRACE_S = 10.0
 """Seconds that workers have to finish their work when all is to end."""
-RUNTIME_BYTES_MAX = 60
-"""The path of a Unix socket has little room; a longer directory is not used."""
 LOOK_S = 0.05
 """How often the broker is asked for workers while some of them are starting."""
 WAIT_S = 0.5
@@ -64,6 +63,9 @@ WAIT_S = 0.5
 @click.option(
     "--workers", metavar="N", help="Processes of each service.  [default: 2, or 1]"
 )
+@click.option(
+    "--brokers", metavar="N", help="Brokers, of which clients use any.  [default: 1]"
+)
 @click.option("--driver", metavar="NAME", help="Serve this driver instead of a folder.")
 @parameters_option
 @faults_option
@@ -74,6 +76,7 @@ def up(
     data: str | None,
     endpoint: str | None,
     workers: str | None,
+    brokers: str | None,
     driver: str | None,
     parameters: dict[str, Any] | None,
     faults: str | None,
@@ -91,7 +94,9 @@ def up(
       storagebus up --config storagebus.toml
       storagebus up --driver acme --parameters '{"bucket": "b"}' --workers 1
     """
-    options = _options(config, data, endpoint, workers, driver, parameters)
+    options = dict(_options(config, data, endpoint, workers, driver, parameters))
+    if brokers is not None:
+        options["broker", "processes"] = "--brokers", brokers
     configuration = load(config, os.environ, options=options)
     if not configuration.services:
         raise InvalidParameterError("no service is configured; add [services.NAME]")
@@ -148,7 +153,10 @@ def _with_doors(configuration: Configuration) -> Iterator[Configuration]:
         for door, addresses in doors.items():
             if not addresses:
                 directory = directory or private_directory(os.environ)
-                addresses = (f"ipc://{directory / door}",)
+                names = [door]
+                if broker.processes > 1:
+                    names = [f"{door}-{n}" for n in range(1, broker.processes + 1)]
+                addresses = tuple(f"ipc://{directory / name}" for name in names)
             doors[door] = tuple(map(_with_port, addresses))
         yield replace(
             configuration,
@@ -157,20 +165,6 @@ def _with_doors(configuration: Configuration) -> Iterator[Configuration]:
     finally:
         if directory is not None:
             shutil.rmtree(directory, ignore_errors=True)
-
-
-def private_directory(environ: Mapping[str, str]) -> Path:
-    """A new directory that nobody else may enter, with a path short enough for sockets.
-
-    Args:
-        environ: may name XDG_RUNTIME_DIR.
-    """
-    parent = Path(environ.get("XDG_RUNTIME_DIR", ""))
-    usable = parent.is_absolute() and os.access(parent, os.W_OK)
-    if not usable or len(bytes(parent)) > RUNTIME_BYTES_MAX:
-        parent = Path("/tmp")
-    # mkdtemp makes it with mode 0700, under a name that did not exist.
-    return Path(tempfile.mkdtemp(prefix="storagebus-", dir=parent))
 
 
 def _with_port(address: str) -> str:
@@ -225,29 +219,29 @@ def _run(
     """
     from ..workers.manager import Manager
     from .attendance import Attendance
-    from .compose import broker_spec, worker_spec
+    from .census import Census
+    from .compose import broker_specs, worker_spec
     from .keeper import Keeper
     from .obituaries import Obituaries
 
     workers = [
-        worker_spec(configuration, service, os.environ, grace_s=GRACE_S, faults=faults)
+        worker_spec(configuration, service, os.environ, grace_s=GRACE_S)
         for service in configuration.services.values()
     ]
-    target = Target(configuration.broker.clients, SERVICE, ASK_S)
     with (
-        closing(open_client(target)) as client,
-        closing(Obituaries([client])) as obituaries,
+        _clients(configuration.broker) as clients,
+        closing(Obituaries(clients)) as obituaries,
     ):
-        attendance = Attendance(client, configuration)
-        keeper = Keeper(client, configuration, workers)
+        census = Census(clients)
+        attendance = Attendance(census, configuration)
+        keeper = Keeper(census, configuration, workers)
 
         def on_change(notice: Notice) -> None:
             attendance.on_change(notice)
             obituaries.on_change(notice)
 
-        manager = Manager(
-            [broker_spec(configuration, os.environ, grace_s=GRACE_S)], on_change
-        )
+        brokers = broker_specs(configuration, os.environ, grace_s=GRACE_S)
+        manager = Manager(brokers, on_change)
         stopping.manager = manager
         try:
             manager.start()
@@ -268,6 +262,20 @@ def _run(
         finally:
             systemd.stopping()
             manager.stop()
+
+
+@contextmanager
+def _clients(broker: Broker) -> Iterator[list[Client]]:
+    """A client of each broker, with a short deadline."""
+    from .compose import broker_doors
+
+    with ExitStack() as stack:
+        yield [
+            stack.enter_context(
+                closing(open_client(Target(broker_doors(broker, n)[0], SERVICE, ASK_S)))
+            )
+            for n in range(broker.processes)
+        ]
 
 
 def _announce(configuration: Configuration, *, as_json: bool) -> None:

@@ -17,6 +17,8 @@ SILENT_S_MAX = 10.0
 """How long a process may leave the broker's pings unanswered."""
 LOST_S_MAX = 10.0
 """How long a process may be without a connection to the broker."""
+BROKER_SILENT_S_MAX = 10.0
+"""How long a broker may leave questions unanswered."""
 STUCK_GRACE_S = 5.0
 """What a process with one stuck call has to finish its other ones."""
 GRACE_S = 1.0
@@ -103,3 +105,14 @@ class Health(Generic[_Key]):
                 STUCK_GRACE_S,
             )
         return None
+
+
+def judge_broker(silent_s: float) -> Fault | None:
+    """Why a broker is to be replaced; None when it is not.
+
+    Args:
+        silent_s: seconds for which it has left questions unanswered.
+    """
+    if silent_s <= BROKER_SILENT_S_MAX:
+        return None
+    return Fault(f"has not answered for {silent_s:.0f} s", GRACE_S)

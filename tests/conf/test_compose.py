@@ -4,7 +4,7 @@ import pytest
 
 from storagebus.broker.settings import BrokerSettings
 from storagebus.conf.check import check
-from storagebus.conf.compose import broker_settings, broker_spec, worker_spec
+from storagebus.conf.compose import broker_settings, broker_specs, worker_spec
 from storagebus.conf.schema import Configuration
 from storagebus.workers.children import Readiness
 
@@ -66,7 +66,7 @@ def test_the_broker_s_settings(configuration: Configuration) -> None:
 
 
 def test_the_broker_s_process(configuration: Configuration) -> None:
-    spec = broker_spec(configuration, ENVIRON, grace_s=5)
+    (spec,) = broker_specs(configuration, ENVIRON, grace_s=5)
     text = " ".join(spec.argv)
     assert " broker --config /etc/bus.toml --clients ipc:///c1,ipc:///c2 " in text
     assert "--service files --service cloud" in text

@@ -39,9 +39,11 @@ class Bus:
         self.total: int | None = None
         self.error: Exception | None = None
         self.add(1)
-        client: Any = self
+        census: Any = self
         configuration = Configuration(services={"files": FILES})
-        self.keeper = Keeper(client, configuration, [SPEC])
+        self.keeper = Keeper(census, configuration, [SPEC])
+        self.silent: dict[int, float] = {}
+        self.forgiven: list[int] = []
 
     def add(self, child: int, **facts: Any) -> None:
         """A child, which is the worker of that number too."""
@@ -65,6 +67,13 @@ class Bus:
         total = len(self.workers) if self.total is None else self.total
         files = {"workers": self.workers, "workers_total": total, **sums}
         return {"services": {"files": files | {"waiting": self.waiting}}}
+
+    def silent_s(self) -> dict[int, float]:
+        return self.silent
+
+    def forgive(self, number: int) -> None:
+        self.forgiven.append(number)
+        del self.silent[number]
 
     def resize(self, *what: Any) -> None:
         self.told.append(("resize", *what))

@@ -7,7 +7,6 @@ import os
 import shutil
 import signal
 import stat
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -18,7 +17,7 @@ import psutil
 import pytest
 
 from storagebus.client import Client
-from storagebus.conf.up import private_directory
+from storagebus.drivers.errors import StorageError
 
 WAIT_S = 15.0
 
@@ -239,20 +238,65 @@ def test_an_address_in_use(up: Any, tmp_path: Path) -> None:
         assert client.list("/") == []
 
 
-def test_the_private_directory(tmp_path: Path) -> None:
-    short = Path("/tmp")
-    for environ in (
-        {},
-        {"XDG_RUNTIME_DIR": "relative"},
-        {"XDG_RUNTIME_DIR": "/nowhere"},
-        {"XDG_RUNTIME_DIR": str(tmp_path / ("x" * 60))},
-    ):
-        made = private_directory(environ)
-        assert made.parent == short
-        assert stat.S_IMODE(made.stat().st_mode) == 0o700
-        made.rmdir()
-    runtime = Path(subprocess.check_output(["mktemp", "-d"], text=True).strip())
-    made = private_directory({"XDG_RUNTIME_DIR": str(runtime)})
-    assert made.parent == runtime
-    made.rmdir()
-    runtime.rmdir()
+def test_an_executable_that_refuses_its_parameters_is_code_4(
+    up: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "registry-storage-picky"
+    program.write_text(
+        f"#!{sys.executable}\nimport sys\n"
+        "print('registry-storage-picky: bucket: is missing', file=sys.stderr)\n"
+        "raise SystemExit(78)\n"
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    running = up("--driver", "picky")
+    _, err = running.process.communicate(timeout=WAIT_S)
+    assert running.process.returncode == 4
+    assert b"bucket: is missing" in err
+
+
+def brokers_of(running: Any) -> list[psutil.Process]:
+    return [
+        process
+        for process in descendants(running.process.pid)
+        if " broker " in " ".join(process.cmdline())
+    ]
+
+
+def test_two_brokers_and_one_is_killed(up: Any) -> None:
+    running = up("--brokers", "2", "--workers", "2")
+    endpoint = running.line().rpartition(" ")[2].strip()
+    addresses = endpoint.split(",")
+    assert len(addresses) == 2
+    data = os.urandom(3_000_000)
+    with Client(addresses, deadline=WAIT_S) as client:
+        client.put_content("/a", data)
+        for broker in brokers_of(running):
+            broker.kill()
+            assert client.get_content("/a") == data
+            for address in addresses:  # each has both workers, in the end
+                with Client(address, deadline=WAIT_S) as one:
+                    until(lambda one=one: ready_workers(one) == 2)  # type: ignore[misc]
+    assert running.stop()[0] == 0
+
+
+def ready_workers(client: Client) -> int:
+    try:
+        service = client.bus_status()["services"]["default"]
+    except (StorageError, KeyError):
+        return 0
+    return sum(worker["state"] == "ready" for worker in service["workers"])
+
+
+@pytest.mark.slow
+def test_a_broker_that_stands_still_is_replaced(
+    up: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = up("--workers", "1")
+    endpoint = running.line().rpartition(" ")[2].strip()
+    (broker,) = brokers_of(running)
+    broker.suspend()
+    with Client(endpoint, deadline=40.0) as client:
+        assert client.list("/") == []
+    assert gone([broker])
+    assert running.stop()[0] == 0
