@@ -14,6 +14,7 @@ from types import FrameType
 
 import zmq
 
+from .allocator import keep_memory
 from .core import BrokerCore
 from .doors import DoorSocket
 from .filelimit import raise_file_limit
@@ -219,6 +220,7 @@ def run(
             cannot be bound.
     """
     raise_file_limit()
+    keep_memory()
     broker = Broker(settings)
 
     told = False

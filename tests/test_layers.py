@@ -15,6 +15,7 @@ HOUSE = ("drivers", "broker", "workers", "client", "conf")
 
 PROTOCOL = {
     "broker.addresses",
+    "broker.allocator",
     "broker.dealer",
     "broker.filelimit",
     "broker.flow",

@@ -23,6 +23,7 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from ..broker.addresses import check_addresses
+from ..broker.allocator import keep_memory
 from ..broker.filelimit import raise_file_limit
 from ..broker.lanes import is_possible
 from ..broker.messages import (
@@ -133,6 +134,7 @@ def serve(
         instance = instance_of(driver.name, childhood.given or {})
     hello = greeting(checked, told, instance)
     raise_file_limit()
+    keep_memory()
     door = _door(told.lane_bytes_max)
     if door is not None:
         hello = replace(hello, features=(LANE_FEATURE,))
