@@ -15,7 +15,7 @@ PEER = str(Path(__file__).with_name("http_peer.py"))
 
 
 def figures(scene: Scene) -> Iterator[Figure]:
-    bus = scene.connect(scene.tcp)
+    bus = scene.connect(scene.tcp, "off")
     mib, port = scene.sizes.blob_mib, free_port()
     scene.child(PEER, scene.folder / "data", port)
     http = HTTPConnection("127.0.0.1", port)

@@ -30,6 +30,7 @@ import cpu
 import grpc
 import http_files
 import idle
+import lanes
 import loaded
 import many_streams
 import proxy
@@ -47,6 +48,7 @@ from storagebus.broker.filelimit import raise_file_limit
 
 ROWS: dict[str, Callable[[Scene], Iterator[Figure]]] = {
     "streams": streams.figures,
+    "lanes": lanes.figures,
     "tcp": tcp.figures,
     "calls": calls.figures,
     "async": async_calls.figures,

@@ -29,6 +29,7 @@ PIECE = os.urandom(MIB)
 BLOB = "/blob"
 SMALL = "/small"
 SMALL_BYTES = 1024
+LANE = "STORAGEBUS_LANE"
 GRPC = str(Path(__file__).with_name("grpc_peer.py"))
 
 
@@ -120,10 +121,22 @@ class Scene:
         self.child(GRPC, self.folder / "data", *addresses)
         return addresses
 
-    def connect(self, endpoint: str) -> Client:
-        """A client of the bus, closed at the end."""
+    def connect(self, endpoint: str, lane: str = "auto") -> Client:
+        """A client of the bus, closed at the end.
+
+        Args:
+            endpoint: where.
+            lane: which lanes it takes; "off" is what a client on another host has.
+        """
         _ = self._bus
-        return self._ends.enter_context(Client(endpoint))
+        before = os.environ.get(LANE)
+        os.environ[LANE] = lane
+        try:
+            return self._ends.enter_context(Client(endpoint))
+        finally:
+            os.environ.pop(LANE)
+            if before is not None:
+                os.environ[LANE] = before
 
     def channel(self, address: str) -> Channel:
         """A client of the gRPC server, closed at the end."""

@@ -13,7 +13,7 @@ from storagebus.client import Client
 
 
 def figures(scene: Scene) -> Iterator[Figure]:
-    bus, rpc = scene.connect(scene.tcp), scene.channel(scene.grpc[1])
+    bus, rpc = scene.connect(scene.tcp, "off"), scene.channel(scene.grpc[1])
     yield from against(scene, bus, rpc, "over TCP inline / gRPC over TCP", 1.2, 1.2)
 
 
