@@ -31,13 +31,14 @@ class Helm:
 
     Args:
         drive: drives the loop until it has ended, or until this thread has lost the
-            helm; told the job that holds up the thread that had it before, if one does.
+            helm; told the operation that holds up the thread that had it before, if one
+            does. (Not the job: that would be kept for as long as the thread drives.)
 
     Attributes:
         changes: how often the helm was given to another thread.
     """
 
-    def __init__(self, drive: Callable[[Task | None], None]) -> None:
+    def __init__(self, drive: Callable[[int | None], None]) -> None:
         self.changes = 0
         self._drive = drive
         self._lock = threading.Lock()
@@ -69,7 +70,7 @@ class Helm:
         """Called after the job: whether this thread still has the helm."""
         return self._clear(task)
 
-    def _man(self, held: Task | None) -> None:
+    def _man(self, held: int | None) -> None:
         threading.Thread(
             target=self._drive, args=(held,), name=THREADS_NAME, daemon=True
         ).start()
@@ -82,7 +83,7 @@ class Helm:
             task = self._task
             if task is not None and task is seen and self._clear(task):
                 self.changes += 1
-                self._man(task)
+                self._man(task.stream.operation)
             seen = task
             idle = 0 if self._jobs != jobs else idle + 1
             jobs = self._jobs

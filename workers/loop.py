@@ -38,6 +38,8 @@ BATCH_JOBS = 16
 """Outcomes taken, or jobs run by the loop itself, before messages have their turn and
 what there is to send is sent."""
 POLL_MS_MAX = 1_000
+SIGNAL_S = 0.2
+"""How late a signal may be heard."""
 FAREWELL_MS = 50
 """Time that libzmq gets to send the last messages."""
 LAG_DECAY = 0.8
@@ -117,14 +119,18 @@ class WorkerLoop:
     def run(self) -> Stop:
         """Serve until told to stop; says why it ended.
 
-        The calling thread only waits: in the main thread, signals find it free.
+        The calling thread only waits: in the main thread, signals find it free, at
+        the latest after `SIGNAL_S`.
 
         Raises:
             BaseException: what the driver raised to end the process.
         """
         try:
             self._helm.start()
-            self._over.wait()
+            # A signal wakes the thread that the kernel gives it to, which after a
+            # standstill is seldom this one; but only here its handler runs.
+            while not self._over.wait(SIGNAL_S):
+                pass
             if self._fault is not None:
                 raise self._fault
             time.sleep(FAREWELL_MS / 1000)
@@ -150,20 +156,22 @@ class WorkerLoop:
             self._poller.register(socket, zmq.POLLIN)
         return dealer
 
-    def _drive(self, held: Task | None) -> None:
+    def _drive(self, held: int | None) -> None:
         """Drive the loop until it ends, or the helm is lost.
 
         Args:
-            held: the job that holds up the thread that drove it before.
+            held: the operation that holds up the thread that drove it before.
         """
         try:
             if held is not None:
                 self._threads.adopt()
-                self._pace.stalled(held.stream.operation, time.monotonic())
+                self._pace.stalled(held, time.monotonic())
             while self._stop is None:
                 late = self._turn()
                 if late is not None:
-                    self._threads.join(*late)
+                    self._threads.give(*late)
+                    del late
+                    self._threads.work()
                     return
         except BaseException as fault:
             self._fault = fault

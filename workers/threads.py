@@ -53,11 +53,11 @@ class Threads:
         if self._busy > self._threads:
             self._threads += 1
             name = f"{THREADS_NAME}-{self._threads}"
-            threading.Thread(target=self._work, name=name, daemon=True).start()
+            threading.Thread(target=self.work, name=name, daemon=True).start()
 
     def adopt(self) -> None:
-        """A thread of the loop's that is in a task will come to `join`. Called by the
-        loop only."""
+        """A thread of the loop's that is in a task will come to `give` and `work`.
+        Called by the loop only."""
         self._busy += 1
         self._threads += 1
 
@@ -69,11 +69,19 @@ class Threads:
         except BaseException as error:
             return error
 
-    def join(self, task: Task, outcome: Outcome | BaseException) -> None:
-        """Called by a thread that was adopted, when its task has ended: give the
-        outcome in, and be one of the pool from then on."""
-        self._give(task, outcome)
-        self._work()
+    def give(self, task: Task, outcome: Outcome | BaseException) -> None:
+        """An outcome for the loop to take, from any thread."""
+        self.done.append((task, outcome))
+        self._wakeup.set()
+
+    def work(self) -> None:
+        """Be one of the pool; called by a thread that was adopted, too, when it has
+        given its outcome in."""
+        while (task := self._tasks.get()) is not None:
+            self.give(task, self.attempt(task))
+            # While the thread waits it must hold nothing: a task has the bytes of its
+            # stream, perhaps a whole segment of memory.
+            del task
 
     def take(self, most: int) -> list[tuple[Task, Outcome]]:
         """Outcomes that have come in. Called by the loop only.
@@ -94,11 +102,3 @@ class Threads:
         """Let the threads end when they have nothing more to do."""
         for _ in range(self._threads):
             self._tasks.put(None)
-
-    def _work(self) -> None:
-        while (task := self._tasks.get()) is not None:
-            self._give(task, self.attempt(task))
-
-    def _give(self, task: Task, outcome: Outcome | BaseException) -> None:
-        self.done.append((task, outcome))
-        self._wakeup.set()

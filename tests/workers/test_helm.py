@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import threading
 import time
+from itertools import count
 from types import SimpleNamespace
 
 import pytest
@@ -35,6 +36,7 @@ class Loop:
         self.together = 0
         self.ended = False
         self._more = threading.Condition()
+        self._numbers = count(1)
 
     def give(self, job) -> None:
         with self._more:
@@ -62,7 +64,8 @@ class Loop:
                 if self.ended:
                     return
                 job = self.jobs.pop(0)
-            task = Task(SimpleNamespace(steps=Steps()), job, math.inf, False, 0.0)
+            stream = SimpleNamespace(steps=Steps(), operation=next(self._numbers))
+            task = Task(stream, job, math.inf, False, 0.0)
             self.helm.leave(task)
             self.drivers -= 1
             job()
@@ -109,7 +112,7 @@ def test_a_job_that_hangs_loses_the_helm_and_others_go_on(loop) -> None:
     assert loop.helm.changes == 1
     free.set()
     loop.until(lambda: len(loop.lost) == 1)
-    assert loop.held == loop.lost
+    assert loop.held == [task.stream.operation for task in loop.lost]
     assert loop.kept[0] is not loop.lost[0]
 
 
@@ -123,7 +126,7 @@ def test_every_job_that_hangs_is_told_apart(loop) -> None:
         gate.set()
     loop.until(lambda: len(loop.lost) == 5)
     assert loop.helm.changes == 5
-    assert {id(task) for task in loop.held} == {id(task) for task in loop.lost}
+    assert sorted(loop.held) == sorted(task.stream.operation for task in loop.lost)
     assert loop.together == 1
 
 

@@ -438,3 +438,18 @@ def test_a_real_store_by_executable_and_by_name(brokers, start, tmp_path):
     for child in (process, other):
         child.send_signal(signal.SIGINT)
         assert ended(child)[0] == 0
+
+
+@pytest.mark.parametrize("attempt", range(3))
+def test_a_request_to_end_is_heard_after_a_standstill(broker, start, attempt):
+    """The kernel then gives the signal to any thread, and the main one sleeps on."""
+    process = start({}, broker.endpoint)
+    broker.welcome()
+    broker.call(Operation.STAT, "/sleep/0.1")  # there is more than one thread
+    process.send_signal(signal.SIGSTOP)
+    time.sleep(0.1)
+    process.send_signal(signal.SIGCONT)
+    process.send_signal(signal.SIGTERM)
+    broker.expect(Type.DRAIN)
+    broker.send(Type.DRAIN)
+    assert ended(process)[0] == 0

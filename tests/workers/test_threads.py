@@ -4,6 +4,7 @@ import math
 import select
 import threading
 import time
+import weakref
 from types import SimpleNamespace
 
 import pytest
@@ -111,3 +112,20 @@ def test_an_exception_is_an_outcome_but_an_exit_is_an_exit(threads, wakeup):
     with pytest.raises(SystemExit) as caught:
         collect(threads, wakeup, 1)
     assert caught.value.code == 3
+
+
+def test_a_thread_that_waits_holds_nothing(threads, wakeup):
+    """A task has the bytes of its stream, or a whole segment of memory."""
+
+    class Large:
+        pass
+
+    large = Large()
+    gone = weakref.ref(large)
+    threads.start(task(lambda _, large=large: None))
+    del large
+    collect(threads, wakeup, 1)
+    deadline = time.monotonic() + 5
+    while gone() is not None:
+        assert time.monotonic() < deadline, "a thread that waits keeps its last task"
+        time.sleep(0.001)
