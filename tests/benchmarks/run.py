@@ -32,6 +32,7 @@ import http_files
 import idle
 import lanes
 import loaded
+import losses
 import many_streams
 import proxy
 import serial
@@ -59,6 +60,7 @@ ROWS: dict[str, Callable[[Scene], Iterator[Figure]]] = {
     "stalled": stalled.figures,
     "idle": idle.figures,
     "many": many_streams.figures,
+    "losses": losses.figures,
     "cpu": cpu.figures,
     "proxy": proxy.figures,
     "http": http_files.figures,
