@@ -54,6 +54,9 @@ def main() -> int:
     parser.add_argument(
         "--upgrades", type=int, metavar="N", help="instead: N rolling upgrades"
     )
+    parser.add_argument(
+        "--store", action="store_true", help="an object store too, which is installed"
+    )
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--ledgers", type=Path, help="keep the ledgers in this folder")
     given = parser.parse_args()
@@ -68,6 +71,7 @@ def main() -> int:
         brokers=given.brokers,
         clients=given.clients,
         deadline_s=given.deadline,
+        has_store=given.store,
         every_s={
             kind: mean * factor if kind.startswith("kill") else mean
             for kind, mean in CALM.items()

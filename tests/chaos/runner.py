@@ -6,6 +6,7 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Callable
+from math import inf
 from pathlib import Path
 
 from .check import Findings, inspect
@@ -13,14 +14,18 @@ from .fleet import Fleet, Member, State
 from .leaks import left_on_disk, unsettled
 from .ledger import settle
 from .report import Report
-from .scene import Scene, Settings
-from .schedule import Strike, strikes
+from .scene import FAR, PROXIED, Scene, Settings
+from .schedule import STORE_LASTS, Strike, strikes
 
 LOOK_S = 0.01
 COUNT_S = 0.2
 START_S_MAX = 60.0
 END_S_MAX = 60.0
 SETTLE_S_MAX = 30.0
+SLOW = {"latency_s": 0.03}
+
+WORKERS = ("worker", "full-worker", "store-worker")
+CLIENTS = ("client", "full-client", "store-client")
 
 Say = Callable[[str], None]
 
@@ -50,7 +55,8 @@ class Run:
         ]
         self._fleet = Fleet(programs)
         self._struck: Counter[str] = Counter()
-        self._restore_at: float | None = None
+        self._cut: dict[str, float] = {}
+        self._heal_at: float | None = None
         self._read: dict[Path, int] = {}
         self._transfers = 0
         self._keep_ledgers = keep_ledgers
@@ -75,10 +81,10 @@ class Run:
 
     def _start(self) -> None:
         self._say("starting")
-        for kind in ("broker", "worker", "full-worker"):
+        for kind in ("broker", *WORKERS):
             self._fleet.start(kind)
             self._await_ready(kind)
-        for kind in ("client", "full-client"):
+        for kind in CLIENTS:
             self._fleet.start(kind)
         self._wait(lambda: self._count() > 0, "the first transfer", START_S_MAX)
 
@@ -96,8 +102,9 @@ class Run:
             while due is not None and now - began >= due.at:
                 self._strike(due, now)
                 due = next(coming, None)
-            if self._restore_at is not None and now >= self._restore_at:
-                self._restore()
+            self._restore(now)
+            if self._heal_at is not None and now >= self._heal_at:
+                self._heal()
             if now >= count_at:
                 count_at = now + COUNT_S
                 if settings.transfers and self._count() >= settings.transfers:
@@ -109,23 +116,25 @@ class Run:
         """Let everything come to rest, and look."""
         fleet, scene = self._fleet, self._scene
         self._say("coming to rest")
-        self._restore()
+        self._restore(inf)
+        self._heal()
         for member in fleet.members.values():
             member.resume_at = 0.0 if member.resume_at is not None else None
-        self._await_ready("broker")
-        self._await_ready("worker")
-        self._await_ready("full-worker")
+        for kind in ("broker", *WORKERS):
+            self._await_ready(kind)
         patience_s = self.settings.deadline_s + self.settings.slack_s + END_S_MAX
-        unclean = fleet.end("client", patience_s) + fleet.end("full-client", patience_s)
+        unclean = [words for kind in CLIENTS for words in fleet.end(kind, patience_s)]
         leaks = self._await_settled()
         self._say("reading everything back")
         findings = Findings()
-        for service in ("default", "full") if scene.has_full_disk else ("default",):
+        for service in ("default", "full", "store"):
+            if not scene.ledgers(service):
+                continue
             account = settle(scene.ledgers(service))
             findings += inspect(account, scene.endpoints, service)
         self._count()
         fleet.is_over = True
-        for kind in ("full-worker", "worker", "broker"):
+        for kind in (*WORKERS, "broker"):
             unclean += fleet.end(kind, END_S_MAX)
         return Report(
             settings=self.settings,
@@ -134,7 +143,10 @@ class Run:
             transfers=self._transfers,
             findings=findings,
             struck=dict(self._struck),
-            starts={kind: sum(m.starts for m in fleet.of(kind)) for kind in KINDS},
+            starts={
+                kind: sum(member.starts for member in fleet.of(kind))
+                for kind in ("broker", *WORKERS, *CLIENTS)
+            },
             crashes=fleet.crashes + unclean,
             leaks=leaks,
             staged=left_on_disk(scene.root),
@@ -144,6 +156,9 @@ class Run:
     # -- strikes --------------------------------------------------------------
 
     def _strike(self, strike: Strike, now: float) -> None:
+        if strike.kind.startswith("store:"):
+            self._strike_store(strike, now)
+            return
         action, _, kind = strike.kind.partition("-")
         if not kind:
             self._strike_network(strike, now)
@@ -151,6 +166,8 @@ class Run:
         victims = self._fleet.ready(kind)
         if action == "kill" and kind == "worker":
             victims += self._fleet.ready("full-worker")
+            if len(self._fleet.ready("store-worker")) > 1:
+                victims += self._fleet.ready("store-worker")
         if len(self._healthy(kind)) < 2 or not victims:
             self._struck["spared"] += 1  # somebody must be there to work
             return
@@ -164,37 +181,55 @@ class Run:
             self._fleet.stop(victim, strike.seconds)
 
     def _healthy(self, kind: str) -> list[Member]:
+        """Those that are ready and not cut off."""
         ready = self._fleet.ready(kind)
-        if kind == "broker" and self._restore_at is not None:
-            # The one that is cut off does not count.
-            ready = [m for m in ready if not self._scene.doors[m.program.name][0].proxy]
-        return ready
+        return [member for member in ready if member.program.name not in self._cut]
 
     def _strike_network(self, strike: Strike, now: float) -> None:
-        proxies = self._scene.proxies
-        others = [
-            member
-            for member in self._fleet.ready("broker")
-            if self._scene.doors[member.program.name][0].proxy is None
-        ]
-        if not proxies or not others or self._restore_at is not None:
+        scene = self._scene
+        number = FAR if strike.kind == "unplug" else PROXIED
+        name = f"broker-{number}"
+        others = [m for m in self._healthy("broker") if m.program.name != name]
+        possible = scene.namespace if number == FAR else scene.proxies
+        if not possible or not others or name in self._cut:
             self._struck["spared"] += 1
             return
         self._struck[strike.kind] += 1
-        for proxy in proxies:
-            if strike.kind == "reset":
+        if strike.kind == "reset":
+            for proxy in scene.proxies:
                 proxy.kill_connections()
-            elif strike.kind == "cut":
-                proxy.set(stalled=True)
-            else:
-                proxy.set(latency_s=0.03)
-        if strike.kind != "reset":
-            self._restore_at = now + strike.seconds
+            return
+        self._cut[name] = now + strike.seconds
+        if scene.namespace is not None and number == FAR:
+            scene.namespace.unplug()
+        for proxy in scene.proxies if number == PROXIED else ():
+            proxy.set(**({"stalled": True} if strike.kind == "cut" else SLOW))
 
-    def _restore(self) -> None:
-        self._restore_at = None
-        for proxy in self._scene.proxies:
-            proxy.set()
+    def _strike_store(self, strike: Strike, now: float) -> None:
+        store = self._scene.store
+        if store is None or self._heal_at is not None:
+            return
+        self._struck[strike.kind] += 1
+        store.harm(strike.kind.partition(":")[2])
+        if strike.kind in STORE_LASTS:
+            self._heal_at = now + strike.seconds
+
+    def _heal(self) -> None:
+        self._heal_at = None
+        if self._scene.store is not None:
+            self._scene.store.heal()
+
+    def _restore(self, now: float) -> None:
+        """Mend what has been cut off for long enough."""
+        for name, ends in list(self._cut.items()):
+            if now < ends:
+                continue
+            del self._cut[name]
+            if self._scene.namespace is not None and self._scene.is_far(name):
+                self._scene.namespace.plug_in()
+            else:
+                for proxy in self._scene.proxies:
+                    proxy.set()
 
     # -- waiting --------------------------------------------------------------
 
@@ -209,9 +244,7 @@ class Run:
     def _await_settled(self) -> list[str]:
         """What brokers and workers still hold when nobody wants anything."""
         ends = time.monotonic() + SETTLE_S_MAX
-        pids = [
-            m.pid for kind in ("worker", "full-worker") for m in self._fleet.of(kind)
-        ]
+        pids = [m.pid for kind in WORKERS for m in self._fleet.of(kind)]
         while True:
             self._fleet.look()
             held = unsettled(self._scene, pids)
@@ -242,6 +275,3 @@ class Run:
             self._read[path] = self._read.get(path, 0) + whole
             self._transfers += text[:whole].count(b'{"event": "transfer"}\n')
         return self._transfers
-
-
-KINDS = ("broker", "worker", "full-worker", "client", "full-client")

@@ -15,14 +15,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from servers.faultproxy import FaultProxy
+from servers.install import CannotInstall
 
 from .client import Task
 from .fleet import Program
 from .lane import Mix
+from .namespace import CannotIsolate, Namespace
+from .objectstore import ObjectStore
 from .schedule import CALM
 
 TESTS = Path(__file__).resolve().parents[1]
 STORAGEBUS = (sys.executable, "-P", "-m", "storagebus.conf")
+STORE_WORKERS = 2
+PROXIED, FAR = 1, 2
+"""Numbers of the broker behind a proxy, and of the one on a host of its own."""
+FAR_PORTS = (7400, 7401)
 FULL_BYTES = 3_000_000
 """Room on the disk that is meant to be full."""
 
@@ -63,8 +70,10 @@ class Settings:
         slack_s: how much longer a call may take on a loaded machine.
         every_s: mean seconds between strikes, by their kind.
         mix: what the clients do.
-        is_networked: whether one broker is reached over TCP, through a proxy.
+        is_networked: whether one broker is reached over TCP, through a proxy, and one
+            is on a host of its own, as far as the machine allows that.
         has_full_disk: whether a service on a small disk runs beside.
+        has_store: whether a service on an object store does.
     """
 
     seed: int = 1
@@ -81,6 +90,7 @@ class Settings:
     mix: Mix = field(default_factory=Mix)
     is_networked: bool = True
     has_full_disk: bool = True
+    has_store: bool = False
 
 
 @dataclass(slots=True)
@@ -117,10 +127,9 @@ class Scene:
         for directory in (self.root, self.full):
             directory.mkdir()
         self.has_full_disk = settings.has_full_disk and self._mount_full_disk()
-        self.doors = {
-            f"broker-{n}": self._doors(n, tcp=settings.is_networked and n == 1)
-            for n in range(settings.brokers)
-        }
+        self.store = self._start_store() if settings.has_store else None
+        self.namespace = self._isolate() if settings.is_networked else None
+        self.doors = {f"broker-{n}": self._doors(n) for n in range(settings.brokers)}
 
     @property
     def endpoints(self) -> list[str]:
@@ -132,7 +141,9 @@ class Scene:
         """Of the broker that is reached over TCP."""
         return [door.proxy for two in self.doors.values() for door in two if door.proxy]
 
-    def brokers(self, services: Sequence[str] = ("default", "full")) -> list[Program]:
+    def brokers(
+        self, services: Sequence[str] = ("default", "full", "store")
+    ) -> list[Program]:
         """The brokers, which expect these services."""
         expected = [word for name in services for word in ("--service", name)]
         return [
@@ -140,14 +151,23 @@ class Scene:
                 "broker",
                 name,
                 fixed(
+                    *self._host_of(name),
                     *(*STORAGEBUS, "broker", *expected),
                     *("--clients", clients.listens, "--workers", workers.listens),
+                    "--allow-unauthenticated-network",
                 ),
                 {"STORAGEBUS_BROKER_ID": name},
                 "broker ready",
             )
             for name, (clients, workers) in self.doors.items()
         ]
+
+    def is_far(self, name: str) -> bool:
+        """Whether a broker is on a host of its own."""
+        return self.namespace is not None and name == f"broker-{FAR}"
+
+    def _host_of(self, name: str) -> tuple[str, ...]:
+        return self.namespace.prefix if self.namespace and self.is_far(name) else ()
 
     def workers(self) -> list[Program]:
         """The workers, some of which fail on purpose."""
@@ -163,6 +183,8 @@ class Scene:
             full = self.worker("full", 0, self.full)
             full.kind = "full-worker"
             programs.append(full)
+        if self.store is not None:
+            programs += [self._store_worker(n) for n in range(STORE_WORKERS)]
         return programs
 
     def worker(self, service: str, number: int, root: Path) -> Program:
@@ -187,7 +209,19 @@ class Scene:
         ]
         if self.has_full_disk:
             programs.append(self.client("full-client", 0, "full", "sync", lanes=2))
+        if self.store is not None:
+            programs.append(self.client("store-client", 0, "store", "async", lanes=4))
         return programs
+
+    def _store_worker(self, number: int) -> Program:
+        assert self.store is not None
+        program = self.worker("store", number, self.root)
+        words = list(program.command())
+        words[words.index("filesystem")] = "s3"
+        words[-1] = json.dumps(self.store.parameters)
+        return Program(
+            "store-worker", program.name, fixed(*words), ready="joined broker"
+        )
 
     def client(
         self, kind: str, number: int, service: str, style: str, lanes: int = 0
@@ -214,7 +248,9 @@ class Scene:
             )
             return sys.executable, "-P", "-m", "chaos.client", task.to_json()
 
-        return Program(kind, f"{kind}-{number}", command, {"PYTHONPATH": str(TESTS)})
+        return Program(
+            kind, f"{kind}-{number}", command, {"PYTHONPATH": python_path(TESTS)}
+        )
 
     def ledgers(self, service: str = "") -> list[Path]:
         """Those of a service; "" for all."""
@@ -224,16 +260,23 @@ class Scene:
         """Remove all of it."""
         for proxy in self.proxies:
             proxy.close()
+        if self.store is not None:
+            self.store.close()
+        if self.namespace is not None:
+            self.namespace.close()
         if self.has_full_disk:
             subprocess.run(["umount", self.full], check=False)
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def _doors(self, number: int, *, tcp: bool) -> tuple[Door, Door]:
-        if not tcp:
-            paths = [f"ipc://{self.folder}/b{number}.{door}" for door in "cw"]
-            return Door(paths[0], paths[0]), Door(paths[1], paths[1])
-        clients, workers = (self._proxied() for _ in range(2))
-        return clients, workers
+    def _doors(self, number: int) -> tuple[Door, Door]:
+        if self.settings.is_networked and number == PROXIED:
+            clients, workers = (self._proxied() for _ in range(2))
+            return clients, workers
+        if self.namespace is not None and number == FAR:
+            addresses = [f"tcp://{self.namespace.address}:{port}" for port in FAR_PORTS]
+        else:
+            addresses = [f"ipc://{self.folder}/b{number}.{door}" for door in "cw"]
+        return Door(addresses[0], addresses[0]), Door(addresses[1], addresses[1])
 
     def _proxied(self) -> Door:
         with socket.create_server(("127.0.0.1", 0)) as probe:
@@ -241,6 +284,20 @@ class Scene:
         proxy = FaultProxy(port)
         reached = f"tcp://127.0.0.1:{proxy.port}"
         return Door(f"tcp://127.0.0.1:{port}", reached, proxy)
+
+    def _isolate(self) -> Namespace | None:
+        try:
+            return Namespace()
+        except CannotIsolate as error:
+            self.skipped.append(str(error))
+            return None
+
+    def _start_store(self) -> ObjectStore | None:
+        try:
+            return ObjectStore()
+        except CannotInstall as error:
+            self.skipped.append(f"object store: {error}")
+            return None
 
     def _mount_full_disk(self) -> bool:
         options = f"size={FULL_BYTES}"
@@ -250,6 +307,12 @@ class Scene:
                 return True
         self.skipped.append("full disk: no file system can be mounted here")
         return False
+
+
+def python_path(*first: object) -> str:
+    """PYTHONPATH with these before what it has here."""
+    inherited = os.environ.get("PYTHONPATH")
+    return os.pathsep.join([*map(str, first), *([inherited] if inherited else [])])
 
 
 def fixed(*words: str) -> Callable[[], Sequence[str]]:

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 STRIKES = (
     *("kill-worker", "kill-broker", "kill-client"),
     *("stop-worker", "stop-broker", "term-worker", "term-broker"),
-    *("cut", "delay", "reset"),
+    *("cut", "delay", "reset", "unplug"),
+    *("store:stall", "store:errors", "store:reset"),
 )
 KILL_EVERY_S = 0.3
 CALM: Mapping[str, float] = {
@@ -23,8 +24,13 @@ CALM: Mapping[str, float] = {
     "cut": 10.0,
     "delay": 10.0,
     "reset": 5.0,
+    "unplug": 10.0,
+    "store:stall": 12.0,
+    "store:errors": 12.0,
+    "store:reset": 6.0,
 }
 """Mean seconds between two of a kind. The two first make one kill every 300 ms."""
+STORE_LASTS = ("store:stall", "store:errors")
 STANDSTILL_S = (0.1, 7.0)
 CUT_S = (0.2, 6.0)
 
@@ -57,7 +63,9 @@ def strikes(seed: int, every_s: Mapping[str, float] = CALM) -> Iterator[Strike]:
     due = {kind: chance.random() * mean for kind, mean in every_s.items()}
     while due:
         kind = min(due, key=due.__getitem__)
-        lasts = CUT_S if kind in ("cut", "delay") else STANDSTILL_S
+        lasts = (
+            CUT_S if kind in ("cut", "delay", "unplug", *STORE_LASTS) else STANDSTILL_S
+        )
         yield Strike(due[kind], kind, chance.random(), chance.uniform(*lasts))
         # Even beats for the kills, as "one every 300 ms" says; chance for the rest.
         mean = every_s[kind]

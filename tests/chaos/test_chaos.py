@@ -26,6 +26,16 @@ def test_nothing_is_lost_wrong_or_hanging() -> None:
     assert report.transfers > 20
 
 
+@pytest.mark.stores
+@pytest.mark.timeout(300)
+def test_an_object_store_that_stalls_and_fails() -> None:
+    report = Run(Settings(seed=2, seconds=30.0, has_store=True)).report()
+    print(report.line(), report.skipped)
+    assert report.problems == []
+    assert not [words for words in report.skipped if "store" in words]
+    assert report.struck["store:stall"] + report.struck["store:errors"] > 0
+
+
 @pytest.mark.long
 @pytest.mark.timeout(3_600)
 @pytest.mark.parametrize("seed", [1, 2])

@@ -19,7 +19,7 @@ from .check import Findings, inspect
 from .fleet import Fleet, Member, Program, State
 from .ledger import Account, settle
 from .releases import make_next
-from .scene import TESTS, Scene, Settings, fixed
+from .scene import TESTS, Scene, Settings, fixed, python_path
 
 LOOK_S = 0.02
 WAIT_S_MAX = 60.0
@@ -149,8 +149,8 @@ class Upgrade:
             if kind == "worker":
                 self._install(paths)
             for member in self._fleet.of(kind):
-                added = [str(TESTS)] if kind == "client" else []
-                member.program.env["PYTHONPATH"] = ":".join(paths + added)
+                added = [TESTS] if kind == "client" else []
+                member.program.env["PYTHONPATH"] = python_path(*paths, *added)
                 self._replace(member)
 
     def _replace(self, member: Member) -> None:
