@@ -7,14 +7,19 @@ as alive when one of them has heard it, and its work at all of them is its work.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from ..drivers.errors import StorageError, UnavailableError
+from .compose import broker_doors
+from .options import Target, open_client
+from .schema import Broker
 
 if TYPE_CHECKING:
     from ..client import Client
 
+SERVICE = "default"
 SILENT_ASKS = 5
 """Questions that a broker must leave unanswered before it counts as silent."""
 
@@ -26,10 +31,14 @@ class Census:
 
     Args:
         clients: one of each broker, with a short deadline.
+
+    Attributes:
+        count: brokers.
     """
 
     def __init__(self, clients: Sequence[Client]) -> None:
         self._clients = clients
+        self.count = len(clients)
         self._since: dict[int, float] = {}
         self._asks: dict[int, int] = {}
 
@@ -56,6 +65,11 @@ class Census:
             raise error
         return merged(found)
 
+    @property
+    def deaf(self) -> frozenset[int]:
+        """Numbers of the brokers that have not answered the last question."""
+        return frozenset(self._since)
+
     def silent_s(self) -> dict[int, float]:
         """Seconds for which brokers have not answered, by their numbers from 0."""
         now = time.monotonic()
@@ -69,6 +83,25 @@ class Census:
         """A broker is being replaced: its silence counts from now on."""
         self._since.pop(number, None)
         self._asks.pop(number, None)
+
+
+@contextmanager
+def broker_clients(broker: Broker, ask_s: float) -> Iterator[list[Client]]:
+    """A client of each broker.
+
+    Args:
+        broker: with the clients' doors.
+        ask_s: deadline of its calls, in seconds.
+    """
+    with ExitStack() as stack:
+        yield [
+            stack.enter_context(
+                closing(
+                    open_client(Target(broker_doors(broker, number)[0], SERVICE, ask_s))
+                )
+            )
+            for number in range(broker.processes)
+        ]
 
 
 def merged(statuses: Sequence[Status]) -> dict[str, Any]:

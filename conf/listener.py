@@ -11,24 +11,21 @@ import signal
 import threading
 import time
 from collections.abc import Mapping
-from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from ..drivers.errors import InvalidParameterError, StorageError
+from ..workers.health import SILENT_S_MAX
 from .attendance import leader
-from .control import Supervisord, server
+from .census import Census, broker_clients
+from .control import BROKER_PROGRAM, Supervisord, server
 from .events import acknowledge, claim_channel
 from .health import Action, Replace, Report, Worker
 from .load import load
 from .logs import log_option
-from .options import Target, open_client
-from .watch import SILENT_BEATS, SILENT_S, Watch
-
-if TYPE_CHECKING:
-    from ..client import Client
+from .watch import SILENT_BEATS, Watch
 
 CHECK_S = 2.0
 """Seconds between two looks."""
@@ -61,7 +58,7 @@ def listener(config: Path) -> None:
     broker = load(config, os.environ, hosts=()).broker
     if not broker.clients:
         raise InvalidParameterError("broker.clients is missing; set it in the file")
-    silent_s = max(SILENT_S, SILENT_BEATS * broker.heartbeat_ms / 1000)
+    silent_s = max(SILENT_S_MAX, SILENT_BEATS * broker.heartbeat_ms / 1000)
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
@@ -74,8 +71,8 @@ def listener(config: Path) -> None:
         ended.set()
 
     threading.Thread(target=answer, name="storagebus-events", daemon=True).start()
-    with closing(open_client(Target(broker.clients, "default", ASK_S))) as client:
-        Listener(supervisord, client, Watch(silent_s)).run(ended)
+    with broker_clients(broker, ASK_S) as clients:
+        Listener(supervisord, Census(clients), Watch(silent_s)).run(ended)
 
 
 class Listener:
@@ -83,13 +80,13 @@ class Listener:
 
     Args:
         supervisord: where the processes are.
-        client: of the broker, with a short deadline.
-        watch: the judge.
+        census: asks the brokers, with a short deadline.
+        watch: says what is to be done.
     """
 
-    def __init__(self, supervisord: Supervisord, client: Client, watch: Watch) -> None:
+    def __init__(self, supervisord: Supervisord, census: Census, watch: Watch) -> None:
         self._supervisord = supervisord
-        self._client = client
+        self._census = census
         self._watch = watch
         self._complaints: dict[str, str] = {}
 
@@ -107,7 +104,8 @@ class Listener:
             self._note("supervisord", str(error))
             return
         self._note("supervisord", "")
-        for action in self._watch.look(processes, report, time.monotonic()):
+        deaf = broker_names(self._census)
+        for action in self._watch.look(processes, report, time.monotonic(), deaf):
             try:
                 self._do(action)
             except StorageError as error:
@@ -115,7 +113,7 @@ class Listener:
 
     def _report(self) -> Report | None:
         try:
-            report = as_report(self._client.bus_status())
+            report = as_report(self._census.bus_status())
         except StorageError as error:
             self._note("the broker", str(error))
             return None
@@ -140,6 +138,13 @@ class Listener:
             log.warning("%s does not answer: %s", whom, complaint)
         elif before and not complaint:
             log.info("%s answers again", whom)
+
+
+def broker_names(census: Census) -> list[str]:
+    """supervisord's names of the brokers that have not answered."""
+    if census.count == 1:
+        return [f"{BROKER_PROGRAM}:{BROKER_PROGRAM}"] * len(census.deaf)
+    return [f"{BROKER_PROGRAM}:broker-{number + 1}" for number in census.deaf]
 
 
 def as_report(status: Mapping[str, Any]) -> Report:

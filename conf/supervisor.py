@@ -145,8 +145,12 @@ def _check(configuration: Configuration) -> None:
 
 def _doors(configuration: Configuration, directory: Path) -> dict[str, str]:
     """Addresses of the doors for which the file has none."""
+    count = configuration.broker.processes
+    numbers = [""] if count == 1 else [f"-{number}" for number in range(1, count + 1)]
     return {
-        door: check_address(f"ipc://{directory / door}")
+        door: ",".join(
+            check_address(f"ipc://{directory / door}{number}") for number in numbers
+        )
         for door in ("clients", "workers")
         if not getattr(configuration.broker, door)
     }
@@ -159,7 +163,8 @@ def _sections(
     doors: Mapping[str, str],
 ) -> Sections:
     services = configuration.services.values()
-    processes = 2 + sum(service.workers for service in services)
+    processes = configuration.broker.processes + 1
+    processes += sum(service.workers for service in services)
     descriptors = max(_DESCRIPTORS_MIN, processes * _DESCRIPTORS_PER_PROCESS + 100)
     supervisord = {
         "identifier": "storagebus",
@@ -186,13 +191,7 @@ def _sections(
         },
         "supervisorctl": {"serverurl": f"unix://{directory / SOCKET}"},
         # What has the lowest priority starts first and stops last.
-        f"program:{BROKER_PROGRAM}": {
-            "command": _command("broker", "--config", str(config)),
-            "priority": 100,
-            **_ALWAYS,
-            "stopwaitsecs": 10,
-            **_log(directory, "broker"),
-        },
+        f"program:{BROKER_PROGRAM}": _broker(configuration, config, directory),
     }
     for service in services:
         program = f"program:{WORKER_PROGRAM_PREFIX}{service.name}"
@@ -224,6 +223,32 @@ _ALWAYS = {
     "stopasgroup": "false",
     "killasgroup": "true",
 }
+
+
+def _broker(
+    configuration: Configuration, config: Path, directory: Path
+) -> Mapping[str, object]:
+    words = ["broker", "--config", str(config)]
+    several: dict[str, object] = {}
+    name = "broker"
+    if configuration.broker.processes > 1:
+        name = "broker-%(process_num)d"
+        several = {
+            "process_name": name,
+            "numprocs": configuration.broker.processes,
+            "numprocs_start": 1,
+        }
+    command = _command(*words)
+    if several:
+        command += " --number %(process_num)d"  # for supervisord to fill in
+    return {
+        "command": command,
+        **several,
+        "priority": 100,
+        **_ALWAYS,
+        "stopwaitsecs": 10,
+        **_log(directory, name),
+    }
 
 
 def _worker(service: Service, config: Path, directory: Path) -> Mapping[str, object]:

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
@@ -23,16 +23,15 @@ from .bus import ASK_S
 from .faults import faults_option
 from .load import load
 from .logs import log_option
-from .options import Target, json_option, open_client
+from .options import json_option
 from .output import print_json
 from .parameters import parameters_option
 from .private import private_directory
 from .processes import config_option
-from .schema import Broker, Configuration
+from .schema import Configuration
 from .systemd import Systemd
 
 if TYPE_CHECKING:
-    from ..client import Client
     from ..workers.children import Notice
     from ..workers.manager import Manager
     from .check import Options
@@ -219,7 +218,7 @@ def _run(
     """
     from ..workers.manager import Manager
     from .attendance import Attendance
-    from .census import Census
+    from .census import Census, broker_clients
     from .compose import broker_specs, worker_spec
     from .keeper import Keeper
     from .obituaries import Obituaries
@@ -229,7 +228,7 @@ def _run(
         for service in configuration.services.values()
     ]
     with (
-        _clients(configuration.broker) as clients,
+        broker_clients(configuration.broker, ASK_S) as clients,
         closing(Obituaries(clients)) as obituaries,
     ):
         census = Census(clients)
@@ -262,20 +261,6 @@ def _run(
         finally:
             systemd.stopping()
             manager.stop()
-
-
-@contextmanager
-def _clients(broker: Broker) -> Iterator[list[Client]]:
-    """A client of each broker, with a short deadline."""
-    from .compose import broker_doors
-
-    with ExitStack() as stack:
-        yield [
-            stack.enter_context(
-                closing(open_client(Target(broker_doors(broker, n)[0], SERVICE, ASK_S)))
-            )
-            for n in range(broker.processes)
-        ]
 
 
 def _announce(configuration: Configuration, *, as_json: bool) -> None:

@@ -1,31 +1,25 @@
 """Which processes under supervisord run but do not work. Pure: (view, now) -> actions.
 
 supervisord knows whether a process runs, the broker whether it works. A process that
-does neither is replaced; what is only slow is left alone. Nobody is judged by a broker
-that does not answer.
+does neither is replaced (`workers.health` is the judge); what is only slow is left
+alone. Nobody is judged by a broker that does not answer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
 
+from ..workers.health import GRACE_S, SILENT_S_MAX, Condition, Fault, judge
 from .health import Action, Process, Replace, Report, Revive, Worker
 
-STOPPED_S = 4.0
-"""How long a process may be stopped by a signal, as somebody who debugs it does."""
-ABSENT_S = 10.0
-"""How long a worker that was at the broker may be away from it."""
 JOIN_S = 15.0
 """How long a worker may take to come to the broker; doubled each time that it does not,
 so that a machine that starts slowly is not kept from starting at all."""
 JOIN_S_MAX = 300.0
-SILENT_S = 12.0
-"""How long a worker with a connection may leave the broker's pings unanswered."""
 SILENT_BEATS = 5
-"""The same in heartbeats, where those are long."""
-STUCK_S = 12.0
-"""How long a worker may hold on to a call that nobody waits for any more."""
+"""Heartbeats that a worker may leave unanswered, where that is longer than the judge's
+own time."""
 BROKER_SILENT_S = 20.0
 """How long a broker may leave questions unanswered, and at least how many."""
 BROKER_SILENT_ASKS = 6
@@ -56,17 +50,9 @@ class _Record:
     replaced: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Trouble:
-    """What is wrong with a worker, and whether it does other work all the same."""
-
-    why: str
-    serves: bool = False
-
-
 @dataclass(slots=True)
 class _Silence:
-    """Questions in a row that the broker has not answered."""
+    """Questions in a row that a broker has not answered."""
 
     since: float
     asks: int = 0
@@ -80,21 +66,26 @@ class Watch:
         silent_s: seconds for which a connected worker may be silent.
     """
 
-    silent_s: float = SILENT_S
+    silent_s: float = SILENT_S_MAX
     _records: dict[str, _Record] = field(default_factory=dict)
     _join_s: dict[str, float] = field(default_factory=dict)
     _returning: dict[str, float] = field(default_factory=dict)
     _given_up: dict[str, float] = field(default_factory=dict)
-    _silence: _Silence | None = None
+    _silences: dict[str, _Silence] = field(default_factory=dict)
 
     def look(
-        self, processes: Sequence[Process], report: Report | None, now: float
+        self,
+        processes: Sequence[Process],
+        report: Report | None,
+        now: float,
+        deaf: Collection[str] = (),
     ) -> list[Action]:
         """Compare the two views.
 
         Args:
             processes: all of ours that supervisord has.
-            report: what the broker said; None when it did not answer.
+            report: what the brokers said; None when none of them has answered.
+            deaf: names of the brokers that have not answered, where others have.
             now: the time, on a clock that never goes back.
 
         Returns:
@@ -107,7 +98,8 @@ class Watch:
             if process.service:
                 pools.setdefault(process.service, []).append(process)
             elif process.is_up:
-                actions += self._judge_broker(process, report, now)
+                answers = report is not None and process.name not in deaf
+                actions += self._judge_broker(process, answers, now)
             if process.is_given_up:
                 actions += self._revive(process, now)
         for members in pools.values():
@@ -151,21 +143,21 @@ class Watch:
         elif record.absent is None:
             record.absent = now
 
-    def _judge_broker(
-        self, broker: Process, report: Report | None, now: float
-    ) -> list[Action]:
+    def _judge_broker(self, broker: Process, answers: bool, now: float) -> list[Action]:
         record = self._records[broker.name]
-        why = _stopped(record, now)
-        if report is not None:
+        fault = judge(Condition(stopped_s=_stopped_s(record, now)))
+        why = fault.what if fault is not None else ""
+        if answers:
             record.joined = True
-            self._silence = None
+            self._silences.pop(broker.name, None)
         else:
-            if self._silence is None or self._silence.since < record.since:
-                self._silence = _Silence(now)
-            self._silence.asks += 1
-            silent_s = now - self._silence.since
+            silence = self._silences.get(broker.name)
+            if silence is None or silence.since < record.since:
+                silence = self._silences[broker.name] = _Silence(now)
+            silence.asks += 1
+            silent_s = now - silence.since
             most_s = BROKER_SILENT_S if record.joined else BROKER_START_S
-            if silent_s >= most_s and self._silence.asks >= BROKER_SILENT_ASKS:
+            if silent_s >= most_s and silence.asks >= BROKER_SILENT_ASKS:
                 why = why or f"has not answered for {silent_s:.0f} s"
         return (
             [self._replace(broker, why, now)] if self._is_due(broker, why, now) else []
@@ -179,9 +171,9 @@ class Watch:
         troubles = [self._trouble(process, report, now) for process in running]
         nobody_serves = all(trouble and not trouble.serves for trouble in troubles)
         due = [
-            (process, trouble.why)
+            (process, trouble.what)
             for process, trouble in zip(running, troubles, strict=True)
-            if trouble and self._is_due(process, trouble.why, now)
+            if trouble and self._is_due(process, trouble.what, now)
         ]
         if not nobody_serves:
             if any(now < self._returning.get(each.name, now) for each in members):
@@ -206,37 +198,22 @@ class Watch:
 
     def _trouble(
         self, process: Process, report: Report | None, now: float
-    ) -> _Trouble | None:
+    ) -> Fault | None:
         """Why a worker's process is to be replaced; None when it is not."""
         record = self._records[process.name]
-        why = _stopped(record, now)
-        if why:
-            return _Trouble(why)
-        if report is None:
-            return None
+        stopped = Condition(stopped_s=_stopped_s(record, now))
         worker = _find(process, report)
-        if worker is None:
-            why = self._absence(process.name, record, now)
-            return _Trouble(why) if why else None
-        if worker.is_draining:
-            return None
-        if worker.silent_s >= self.silent_s:
-            return _Trouble(f"has not answered the broker for {worker.silent_s:.0f} s")
-        if worker.stuck_s >= STUCK_S:
-            why = f"has not let go of a call for {worker.stuck_s:.0f} s"
-            return _Trouble(why, serves=True)
-        return None
-
-    def _absence(self, name: str, record: _Record, now: float) -> str:
-        if record.absent is None:
-            return ""
-        absent_s = now - record.absent
+        if report is None or (worker is not None and worker.is_draining):
+            return judge(stopped)
+        if worker is not None:
+            seen = replace(stopped, stuck_s=worker.stuck_s, silent_s=worker.silent_s)
+            return judge(seen, self.silent_s)
+        absent_s = 0.0 if record.absent is None else now - record.absent
         if record.joined:
-            left = absent_s >= ABSENT_S
-            return f"has left the broker for {absent_s:.0f} s" if left else ""
-        if absent_s < self._join_s.get(name, JOIN_S):
-            return ""
-        return f"has not come to the broker for {absent_s:.0f} s"
+            return judge(replace(stopped, lost_s=absent_s))
+        if absent_s >= self._join_s.get(process.name, JOIN_S):
+            return Fault(f"has not come to the broker for {absent_s:.0f} s", GRACE_S)
+        return judge(stopped)
 
     def _revive(self, process: Process, now: float) -> list[Action]:
         due = self._given_up.setdefault(process.name, now + REVIVE_S)
@@ -246,10 +223,8 @@ class Watch:
         return [Revive(process)]
 
 
-def _stopped(record: _Record, now: float) -> str:
-    if record.stopped is None or now - record.stopped < STOPPED_S:
-        return ""
-    return f"was stopped by a signal {now - record.stopped:.0f} s ago"
+def _stopped_s(record: _Record, now: float) -> float:
+    return 0.0 if record.stopped is None else now - record.stopped
 
 
 def _find(process: Process, report: Report | None) -> Worker | None:

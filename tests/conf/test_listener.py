@@ -14,9 +14,10 @@ import pytest
 
 from storagebus.conf import listener
 from storagebus.conf.health import Process, Report, Worker
-from storagebus.conf.listener import Listener, as_report
-from storagebus.conf.watch import STUCK_S, Watch
+from storagebus.conf.listener import Listener, as_report, broker_names
+from storagebus.conf.watch import Watch
 from storagebus.drivers.errors import UnavailableError
+from storagebus.workers.health import STUCK_S_MAX
 
 PID = 2**40
 """Beyond what a system has."""
@@ -52,6 +53,8 @@ class Bus:
 
     def __init__(self) -> None:
         self.says: Callable[[], dict[str, Any]] = lambda: status(0.0)
+        self.count = 1
+        self.deaf: frozenset[int] = frozenset()
 
     def bus_status(self) -> dict[str, Any]:
         return self.says()
@@ -76,7 +79,7 @@ def test_what_the_watch_says_is_done(scene: tuple[Supervised, Bus, Listener]) ->
     supervised, bus, looking = scene
     looking.check()
     assert supervised.killed == []
-    bus.says = lambda: status(STUCK_S)
+    bus.says = lambda: status(STUCK_S_MAX + 0.1)
     looking.check()
     assert supervised.killed == [WORKER]
 
@@ -93,7 +96,7 @@ def test_it_outlives_everything_that_is_away(
     for _ in range(5):
         looking.check()
     supervised.found = [WORKER]
-    bus.says = lambda: status(STUCK_S)
+    bus.says = lambda: status(STUCK_S_MAX + 0.1)
     supervised.willing = False
     looking.check()
     # Each change once, and not what goes on.
@@ -103,7 +106,7 @@ def test_it_outlives_everything_that_is_away(
         "the broker answers again",
         "supervisord answers again",
         f"replacing storagebus-worker-a:worker-a-1 ({PID}): "
-        "has not let go of a call for 12 s",
+        "held on to a call 10 s after it was given up",
         "storagebus-worker-a:worker-a-1: unavailable: not now",
     ]
 
@@ -113,7 +116,7 @@ def test_it_looks_by_its_own_clock(
 ) -> None:
     monkeypatch.setattr(listener, "CHECK_S", 0.01)
     supervised, bus, looking = scene
-    bus.says = lambda: status(STUCK_S)
+    bus.says = lambda: status(STUCK_S_MAX + 0.1)
     ended = threading.Event()
     thread = threading.Thread(target=looking.run, args=(ended,))
     thread.start()
@@ -160,3 +163,11 @@ def test_a_given_up_process_is_started(
     supervised.found = [given_up]
     looking.check()
     assert supervised.started == [given_up]
+
+
+def test_the_names_of_brokers_that_do_not_answer() -> None:
+    bus: Any = Bus()
+    bus.deaf = frozenset({0})
+    assert broker_names(bus) == ["storagebus-broker:storagebus-broker"]
+    bus.count = 2
+    assert broker_names(bus) == ["storagebus-broker:broker-1"]

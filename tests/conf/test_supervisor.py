@@ -258,3 +258,24 @@ def test_the_listener_by_hand(config: Path) -> None:
     assert (done.returncode, done.stdout) == (4, b"")
     assert b"started by supervisord" in done.stderr
     assert done.stderr.count(b"\n") == 1
+
+
+def test_several_brokers(run: Any, config: Path, tmp_path: Path) -> None:
+    config.write_text(
+        CONFIGURATION.replace(
+            'clients = "tcp://127.0.0.1:7400"',
+            'processes = 2\nclients = ["tcp://127.0.0.1:7400", "tcp://127.0.0.1:7401"]',
+        )
+    )
+    folder = tmp_path / "made"
+    ran = run("conf", "supervisor", "--config", str(config), "--directory", str(folder))
+    assert (ran.code, ran.err) == (0, "")
+    options = parsed(ran.out, tmp_path)
+    brokers = programs(options)["storagebus-broker"]
+    assert [broker.name for broker in brokers] == ["broker-1", "broker-2"]
+    assert [broker.command.split()[-2:] for broker in brokers] == [
+        ["--number", "1"],
+        ["--number", "2"],
+    ]
+    doors = f"ipc://{folder}/workers-1,ipc://{folder}/workers-2"
+    assert f'STORAGEBUS_BROKER_WORKERS="{doors}"' in ran.out

@@ -282,7 +282,7 @@ def test_what_is_stuck_is_replaced(bus: Supervised) -> None:
     until(lambda: not any(map(is_alive, hung_group)))
     log = (bus.folder / "run" / "health-listener.log").read_text()
     assert "worker-files-1 " in log
-    assert "has not let go of a call for" in log
+    assert "held on to a call" in log
 
 
 def test_a_process_that_is_not_the_one_is_not_killed(bus: Supervised) -> None:
