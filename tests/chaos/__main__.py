@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from .resume import Resume
@@ -33,6 +34,20 @@ def _upgrade(given: argparse.Namespace) -> int:
     return 1 if outcome.problems else 0
 
 
+def _beats(factor: float, given: Sequence[str]) -> dict[str, float]:
+    """Mean seconds between strikes, by kind."""
+    beats = {
+        kind: mean * factor if kind.startswith("kill") else mean
+        for kind, mean in CALM.items()
+    }
+    for word in given:
+        kind, _, seconds = word.partition("=")
+        if kind not in CALM:
+            raise SystemExit(f"no strike {kind!r}; known: {', '.join(CALM)}")
+        beats[kind] = float(seconds)
+    return {kind: mean for kind, mean in beats.items() if mean > 0}
+
+
 def _say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
@@ -47,6 +62,13 @@ def main() -> int:
     parser.add_argument("--brokers", type=int, default=3)
     parser.add_argument("--clients", type=int, default=4)
     parser.add_argument("--deadline", type=float, default=30.0, help="of each call, s")
+    parser.add_argument(
+        *("--every", "-e"),
+        action="append",
+        default=[],
+        metavar="KIND=SECONDS",
+        help=f"mean time between strikes of a kind: {', '.join(CALM)}; 0 for none",
+    )
     parser.add_argument("--kill-every", type=float, default=KILL_EVERY_S, help="s")
     parser.add_argument(
         "--resumes", type=int, default=0, help="streams broken to take the time"
@@ -72,10 +94,7 @@ def main() -> int:
         clients=given.clients,
         deadline_s=given.deadline,
         has_store=given.store,
-        every_s={
-            kind: mean * factor if kind.startswith("kill") else mean
-            for kind, mean in CALM.items()
-        },
+        every_s=_beats(factor, given.every),
     )
     run = Run(
         settings,

@@ -128,10 +128,12 @@ class Account:
     Attributes:
         histories: by path.
         notes: lines of other kinds, by their kind.
+        unsettled: writes without an outcome: those of killed processes.
     """
 
     histories: dict[str, History] = field(default_factory=dict)
     notes: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    unsettled: int = 0
 
     def count(self, event: str) -> int:
         """How many lines of a kind."""
@@ -167,6 +169,7 @@ def settle(ledgers: Iterable[Path]) -> Account:
                 else:
                     del begun[path, version.number]
                     getattr(history, event)(version)
+        account.unsettled += len(begun)
         for (path, _), version in begun.items():
             account.histories[path].unknown(version)
     return account

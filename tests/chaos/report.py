@@ -83,10 +83,20 @@ class Report:
         found += [f"late: {n}" for n in notes.get("late", [])]
         found += [f"crashed: {words}" for words in self.crashes]
         found += [f"leaked: {words}" for words in leaks + self.leaks]
+        ownerless = self.staged.get("upload", 0) - self.explained_uploads
+        if ownerless > 0:
+            found.append(f"leaked: {ownerless} uploads that nobody can have left")
         avoidable = len(self.failures) - len(self.uncertain)
         if avoidable > max(1, self.transfers * FAILED_SHARE_MAX):
             found.append(f"{avoidable} calls failed of {self.transfers} transfers")
         return found
+
+    @property
+    def explained_uploads(self) -> int:
+        """Uploads that may be left: of killed clients, of those that could not cancel,
+        and one for each strike that may have swallowed the word of its opening."""
+        strikes = sum(self.struck.values()) - self.struck.get("spared", 0)
+        return self.account.unsettled + self.account.count("abandoned") + strikes
 
     @property
     def kills(self) -> int:
@@ -132,6 +142,7 @@ class Report:
             "failures": self.failures[:EXAMPLES_MAX],
             "abandoned_uploads": self.account.count("abandoned"),
             "staged": self.staged,
+            "staged_explained": self.explained_uploads,
             "resume_ms": self.resume_ms,
             "skipped": self.skipped,
         }
