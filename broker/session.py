@@ -230,8 +230,11 @@ class PeerSession:
     def _welcomed(
         self, message: Message, now: float
     ) -> tuple[list[Message], list[Event]]:
-        if self.state is not State.GREETING:
-            return [], []  # a HELLO was said twice; the first answer counts
+        was_open = self.state is State.OPEN
+        if was_open and message.epoch <= self.epoch:
+            return [], []  # a HELLO was said twice; this answers both
+        if not was_open and self.state is not State.GREETING:
+            return [], []
         welcome = parse(Welcome, message.fields)
         if not message.epoch:
             raise ProtocolError("WELCOME without an epoch")
@@ -239,7 +242,10 @@ class PeerSession:
         self.epoch = message.epoch
         self.welcome = welcome
         self._heard = self._pinged = now
-        return [], [Opened(welcome)]
+        self.asked = None
+        # The broker's word decides which session it is: it may have replaced ours.
+        lost = [Lost(_gone("the broker began another session"))] if was_open else []
+        return [], [*lost, Opened(welcome)]
 
     def _dismissed(
         self, message: Message, now: float
