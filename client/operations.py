@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import random
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..broker.messages import (
@@ -52,6 +53,7 @@ class Operations:
         service: the name of the service.
         deadline: seconds that a call may take, and that a stream may go without
             progress, retries included.
+        chance: a source of numbers from 0 to 1, which spread retries.
 
     Attributes:
         lanes: what goes past the broker where it can.
@@ -60,7 +62,13 @@ class Operations:
         budget: what all retries together may cost.
     """
 
-    def __init__(self, transport: Transport, service: str, deadline: float) -> None:
+    def __init__(
+        self,
+        transport: Transport,
+        service: str,
+        deadline: float,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
         self.transport = transport
         self.service = _check_service(service)
         self.deadline = check_deadline(deadline)
@@ -68,6 +76,7 @@ class Operations:
         self.downloads: set[int] = set()
         self.uploads: set[int] = set()
         self.budget = RetryBudget()
+        self._chance = chance
         self._description: Description | None = None
 
     @property
@@ -175,7 +184,7 @@ class Operations:
     async def pause(self, attempts: Attempts, error: StorageError) -> None:
         """Wait before the next attempt, or raise when there shall be none."""
         now = self.transport.now()
-        pause = attempts.pause_s(error, now, random.random())
+        pause = attempts.pause_s(error, now, self._chance())
         if pause is None:
             await self.transport.explain(error)
             raise attempts.final(error)
