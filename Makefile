@@ -10,7 +10,7 @@ WHEEL_BIN := build/wheel-venv/bin
 PIP := -m pip install -q --disable-pip-version-check --no-warn-script-location
 
 .PHONY: help demo test test-stores test-stores-long test-long lint types unit wheel dev \
-	clean bench chaos
+	clean bench chaos simulate
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -70,6 +70,9 @@ chaos: dev  ## 5,000 transfers, a process killed every 300 ms (ARGS=--help for m
 
 bench: dev  ## the figures of the README, in one run (ARGS=--help for more)
 	$(BIN)/python tests/benchmarks/run.py $(ARGS)
+
+simulate: dev  ## simulated worlds full of faults, as many as wanted (SEEDS=10000)
+	$(BIN)/python tests/simulation/run.py --seeds $(or $(SEEDS),10000) $(ARGS)
 
 clean:  ## remove what was made
 	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache

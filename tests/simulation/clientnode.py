@@ -1,0 +1,236 @@
+"""A simulated client process: the real connection, core and operations, over virtual
+sockets, and an application of several tasks."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Coroutine, Iterator
+from math import inf
+from typing import TYPE_CHECKING, Any
+
+from storagebus.broker.dealer import Link
+from storagebus.broker.messages import Hello
+from storagebus.broker.wire import Message
+from storagebus.client.connection import Connection
+from storagebus.client.core import ClientCore
+from storagebus.client.handles import Handle
+from storagebus.client.operations import Operations
+from storagebus.client.requests import Event, Failed, Finished, Request
+from storagebus.drivers.errors import InvalidStateError, StorageError
+
+from .loop import Pause, Task
+from .network import IN, Wire
+from .node import PeerNode
+from .violation import require
+
+if TYPE_CHECKING:
+    from .world import World
+
+THREAD_S_MAX = 0.001
+"""Between a thread's wish and another's doing."""
+
+
+class VirtualDealer:
+    """In place of a `Dealer`: a socket without ZeroMQ."""
+
+    def __init__(self) -> None:
+        self.wire: Wire | None = None
+        self.news: deque[Link] = deque()
+        self.inbox: deque[Message] = deque()
+
+    pollables: tuple[Any, Any] = (None, None)
+    next_deadline = inf
+
+    def links(self) -> Iterator[Link]:
+        while self.news:
+            yield self.news.popleft()
+
+    def send(self, message: Message) -> bool:
+        return self.wire is not None and self.wire.send(IN, message)
+
+    def receive(self, most: int) -> Iterator[Message]:
+        for _ in range(most):
+            if not self.inbox:
+                return
+            yield self.inbox.popleft()
+
+    def close(self) -> None:
+        self.wire = None
+
+
+class Signal:
+    """A task waits for events of its operation."""
+
+    def __init__(self) -> None:
+        self._pause = Pause()
+
+    def set(self) -> None:
+        self._pause.wake()
+
+    async def wait(self) -> None:
+        await self._pause
+
+
+class ClientNode(PeerNode):
+    """A client: also the port and the transport of its operations.
+
+    Args:
+        world: where it runs.
+        index: which of the clients.
+        incarnation: how often this one has been started.
+
+    Attributes:
+        connection: the product's, over virtual sockets.
+        operations: what the application uses.
+        tasks: those that have not ended.
+        doubts: attempts that failed and may have run.
+    """
+
+    def __init__(self, world: World, index: int, incarnation: int) -> None:
+        super().__init__(world, f"c{index}")
+        self.index = index
+        self.incarnation = incarnation
+        self._dealers: list[VirtualDealer] = []
+        names = [f"b{number}" for number in range(world.options.brokers)]
+        self.connection = Connection(
+            None,  # type: ignore[arg-type]
+            names,
+            self._notify,
+            self.now,
+            self._open_link,  # type: ignore[arg-type]
+        )
+        boot = f"{index}-{incarnation}".encode().ljust(16, b".")
+        hello = Hello(role="client", protocol=(1, 1), boot=boot, name=self.name)
+        self.connection.core = ClientCore(names, hello)
+        self.operations = Operations(
+            self, "default", world.options.deadline_s, world.chance.random
+        )
+        self.tasks: dict[Task, None] = {}
+        self.endpoints = tuple(names)
+        self.doubts = 0
+        self._posts: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
+        self._ended: set[Handle] = set()
+
+    def run(self, work: Coroutine[Pause, None, None]) -> None:
+        """Have the application do something."""
+        task = Task(work, self._soon, self._task_ended)
+        self.tasks[task] = None
+
+    # -- events ---------------------------------------------------------------
+
+    def connected(self, wire: Wire) -> None:
+        dealer = self._dealers[wire.index]
+        dealer.wire = wire
+        dealer.news.append(Link.UP)
+
+    def lost(self, wire: Wire) -> None:
+        dealer = self._dealers[wire.index]
+        if dealer.wire is wire:
+            dealer.wire = None
+        dealer.news.append(Link.DOWN)
+
+    def arrived(self, wire: Wire, message: Message) -> None:
+        dealer = self._dealers[wire.index]
+        if dealer.wire is wire:
+            dealer.inbox.append(message)
+
+    def settle(self) -> None:
+        if not self.has_left:
+            while self.connection.pump():
+                pass
+
+    def tick(self) -> None:
+        """`settle` looks at the clock too."""
+
+    def next_deadline(self) -> float:
+        return inf if self.has_left else self.connection.next_deadline
+
+    def die(self) -> None:
+        super().die()
+        for task in list(self.tasks):
+            task.kill()
+        self.tasks.clear()
+
+    def leave(self) -> None:
+        """Close the client, as a program does at its end."""
+        wires = [dealer.wire for dealer in self._dealers]
+        self.connection.close()
+        self.has_left = True
+        for wire in wires:
+            if wire is not None:
+                # What was said last still goes out.
+                self.world.loop.after(0.2, wire.cut)
+
+    # -- as the port and transport of operations ------------------------------
+
+    def post(self, action: Callable[..., None], *arguments: Any) -> None:
+        """Part of `Port`."""
+        if self.is_dead:
+            return  # it is being taken apart
+        if self.has_left:
+            raise InvalidStateError("the client is closed")
+        if not self.world.options.threaded:
+            action(*arguments)
+            return
+        self._posts.append((action, arguments))
+        self.world.loop.after(self._thread_s(), self.do, self._obey)
+
+    def release(self) -> None:
+        """Part of `Port`."""
+
+    async def sleep(self, seconds: float) -> None:
+        """Part of `Transport`."""
+        pause = Pause()
+        self.world.loop.after(seconds, self.do, pause.wake)
+        await pause
+
+    async def explain(self, error: StorageError) -> None:
+        """Part of `Transport`."""
+
+    def begin(self, request: Request, *, brief: bool) -> Handle:
+        """Part of `Transport`."""
+        return Handle(self, self.connection, Signal(), request)
+
+    def close(self) -> None:
+        """Part of `Transport`."""
+
+    def _obey(self) -> None:
+        if self._posts:
+            action, arguments = self._posts.popleft()
+            action(*arguments)
+
+    def _soon(self, act: Callable[[], None]) -> None:
+        self.world.loop.after(self._thread_s(), self.do, act)
+
+    def _thread_s(self) -> float:
+        if not self.world.options.threaded:
+            return 0.0
+        return self.world.chance.uniform(0.0, THREAD_S_MAX)
+
+    def _task_ended(self, task: Task) -> None:
+        self.tasks.pop(task, None)
+
+    def _open_link(self, context: object, endpoint: str) -> VirtualDealer:
+        dealer = VirtualDealer()
+        self._dealers.append(dealer)
+        return dealer
+
+    def _notify(self, handle: Handle, event: Event) -> None:
+        require(handle not in self._ended, f"{event} after the end of an operation")
+        if isinstance(event, (Finished, Failed)):
+            self._ended.add(handle)
+            if isinstance(event, Failed) and event.error.executed.value != "no":
+                self.doubts += 1
+        handle.take(event)
+
+    # -- checks ---------------------------------------------------------------
+
+    def check_rest(self) -> None:
+        """Nothing goes on: nothing may be left."""
+        core = self.connection.core
+        require(len(core) == 0, f"{self.name} has operations left")
+        for broker in core.brokers:
+            require(not broker.streams, f"{self.name} has streams left")
+            left = list(broker.tombstones)
+            require(not left, f"{self.name} has tombstones left: {left}")
+        require(not self.operations.downloads, f"{self.name} counts downloads")

@@ -1,0 +1,23 @@
+"""The simulation notices when a rule is broken: it is no test that cannot fail."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from simulation.mutations import MUTATIONS
+from simulation.options import Options
+from simulation.trial import run
+
+SEEDS_MAX = 600
+
+
+@pytest.mark.parametrize("mutate", MUTATIONS, ids=lambda mutate: mutate.__name__)
+def test_it_is_noticed(
+    mutate: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mutate(monkeypatch)
+    for seed in range(SEEDS_MAX):
+        if run(Options.drawn(seed)).failure:
+            return
+    pytest.fail(f"not noticed in {SEEDS_MAX} seeds")

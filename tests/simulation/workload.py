@@ -1,0 +1,386 @@
+"""What the clients' applications do, and what they make of the answers."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Coroutine
+from random import Random
+from typing import TYPE_CHECKING, TypeVar
+
+from storagebus.client.downloads import Listing, Reading, Walking
+from storagebus.client.uploads import Upload, put_whole
+from storagebus.drivers.errors import (
+    DataLossError,
+    PathNotFoundError,
+    StorageError,
+)
+
+from .clientnode import ClientNode
+from .ledger import Kind, Write
+from .loop import Pause
+from .violation import require
+
+if TYPE_CHECKING:
+    from .world import World
+
+_T = TypeVar("_T")
+
+SLACK_S = 0.3
+"""How much later than its deadline a call may end: its loop wakes up late."""
+SETTLE_S = 1.0
+GIVE_UP_CHANCE = 0.02
+"""How often a reader closes before the next piece."""
+
+
+class Script:
+    """One task of an application: operations on paths that it alone writes.
+
+    Args:
+        world: where it happens.
+        client: its process.
+        number: which of the client's tasks.
+
+    Attributes:
+        failure: of the last read that failed.
+    """
+
+    def __init__(self, world: World, client: ClientNode, number: int) -> None:
+        self._world = world
+        self._client = client
+        self._chance = Random(world.chance.random())
+        self._home = f"/{client.name}.{client.incarnation}/t{number}"
+        self._count = 0
+        self._paths: list[str] = []
+        self.failure: StorageError | None = None
+
+    async def run(self, operations: int) -> None:
+        """Do so many operations, one after another."""
+        for _ in range(operations):
+            if self._chance.random() < 0.3:
+                await self._client.sleep(self._chance.uniform(0.0, 3.0))
+            (act,) = self._chance.choices(list(_ACTS), list(_ACTS.values()))
+            await act(self)
+
+    async def farewell(self) -> None:
+        """All is healed: now everything must succeed."""
+        path = self._new_path()
+        content = self._world.ledger.content(10)
+        put = self._client.operations.put(path, content)
+        error = await self._write(Write(Kind.PUT, path, content), put)
+        require(error is None, f"after all was healed: {error!r}")
+        got = await self._read(path)
+        require(got == content, f"after all was healed: {self.failure!r}")
+
+    # -- writing --------------------------------------------------------------
+
+    async def put(self) -> None:
+        """Store an object, in one message or as an upload."""
+        path = self._some_path()
+        content = self._content()
+        operations = self._client.operations
+        if self._chance.random() < 0.6:
+            await self._write(
+                Write(Kind.PUT, path, content), operations.put(path, content)
+            )
+        else:
+            whole = put_whole(operations, path, content)
+            await self._write(Write(Kind.PUT, path, content), whole, 5)
+
+    async def move(self) -> None:
+        """Move an object to a new path."""
+        source = self._existing_path()
+        if source is None:
+            return
+        destination = self._new_path()
+        content = self._world.ledger.held(source)
+        move = self._client.operations.move(source, destination)
+        write = Write(Kind.MOVE, destination, content, source=source)
+        await self._write(write, move)
+        self._paths.remove(source)  # a path is moved from once
+
+    async def delete(self) -> None:
+        """Delete an object."""
+        path = self._existing_path()
+        if path is None:
+            return
+        self._paths.remove(path)  # a path is deleted once
+        delete = self._client.operations.delete(path)
+        await self._write(Write(Kind.DELETE, path, None), delete)
+
+    async def upload(self) -> None:
+        """Write an object piece by piece, perhaps in two sessions."""
+        path = self._some_path()
+        content = self._content()
+        upload = Upload(self._client.operations, path)
+        if await self._fill(upload, path, content):
+            await self._finish(upload, path, content)
+        upload.abandon()
+
+    async def continue_upload(self) -> None:
+        """Go on with an upload that a client which has died left behind."""
+        left = self._world.take_left_upload()
+        if left is None:
+            await self.put()
+            return
+        path, upload_id, content = left
+        self._paths.append(path)
+        upload = Upload(self._client.operations, path, upload_id=upload_id)
+        if await self._fill(upload, path, content):
+            await self._finish(upload, path, content)
+        upload.abandon()
+
+    async def _fill(self, upload: Upload, path: str, content: bytes) -> bool:
+        """Open, and write what is missing; False when the upload is given up."""
+        world, client = self._world, self._client
+        try:
+            await self._timed(upload.open())
+            require(upload.size <= len(content), "an upload has grown")
+            world.upload_begun(client, upload.upload_id, path, content)
+            at = upload.size
+            while at < len(content):
+                count = self._chance.choice((1, 500, 1_500, len(content)))
+                await self._timed(upload.write(content[at : at + count]), 3)
+                at += count
+                self._check_durable(upload)
+                require(upload.size == min(at, len(content)), "bytes are miscounted")
+                if self._chance.random() < 0.2:
+                    await self._client.sleep(self._chance.uniform(0.0, 2.0))
+        except StorageError:
+            if self._chance.random() < 0.5 and upload.size == len(content):
+                await self._commit(upload, path, content)  # it may work all the same
+            else:
+                await self._cancel(upload)
+            return False
+        finally:
+            if not client.is_dead:
+                world.upload_ended(upload.upload_id)
+        return True
+
+    async def _finish(self, upload: Upload, path: str, content: bytes) -> None:
+        dice = self._chance.random()
+        if dice < 0.6:
+            await self._commit(upload, path, content)
+        elif dice < 0.8:
+            await self._close_and_continue(upload, path, content)
+        elif dice < 0.9:
+            await self._cancel(upload)
+
+    async def _commit(self, upload: Upload, path: str, content: bytes) -> None:
+        write = Write(Kind.COMMIT, path, content)
+        error = await self._write(write, upload.commit(), 5)
+        if error is not None and self._chance.random() < 0.5:
+            await self._cancel(upload)
+
+    async def _close_and_continue(
+        self, upload: Upload, path: str, content: bytes
+    ) -> None:
+        try:
+            await self._timed(upload.close(), 4)
+        except StorageError:
+            return
+        by_name = self._chance.random() < 0.5
+        operations = self._client.operations
+        again = (
+            Upload(operations, path, upload_id=upload.upload_id)
+            if by_name
+            else Upload(operations, path, append=True)
+        )
+        try:
+            await self._timed(again.open())
+            require(again.size == len(content), "what was kept has changed")
+        except StorageError:
+            again.abandon()
+            return
+        await self._commit(again, path, content)
+        again.abandon()
+
+    async def _cancel(self, upload: Upload) -> None:
+        try:
+            await self._timed(upload.cancel(), 3)
+        except StorageError:
+            pass
+
+    async def _write(
+        self, write: Write, act: Awaitable[None], waits: int = 1
+    ) -> StorageError | None:
+        """Have something written, and wait until nothing of it can follow."""
+        world, ledger = self._world, self._world.ledger
+        ledger.begin(write)
+        doubts = self._client.doubts
+        error: StorageError | None = None
+        try:
+            await self._timed(act, waits)
+        except StorageError as failure:
+            error = failure
+        ledger.end(write, error)
+        world.count(write.kind.value, error)
+        if error is not None or self._client.doubts > doubts:
+            while not ledger.is_settled(write):
+                await self._client.sleep(SETTLE_S)
+        return error
+
+    def _check_durable(self, upload: Upload) -> None:
+        stored = self._world.store.uploads.get(upload.upload_id)
+        if stored is not None:
+            require(
+                upload.durable <= len(stored.data),
+                f"{upload.durable} bytes of {upload.upload_id} are said to be durable, "
+                f"{len(stored.data)} are",
+            )
+
+    # -- reading --------------------------------------------------------------
+
+    async def read(self) -> None:
+        """Read an object of anybody."""
+        paths = self._world.ledger.paths()
+        path = self._chance.choice(paths) if paths else self._some_path()
+        start = self._chance.choice((0, 0, 0, 1, 700))
+        length = self._chance.choice((None, None, 1, 900))
+        await self._read(path, start, length, GIVE_UP_CHANCE)
+
+    async def _read(
+        self,
+        path: str,
+        start: int = 0,
+        length: int | None = None,
+        give_up_chance: float = 0.0,
+    ) -> bytes | None:
+        ledger, since = self._world.ledger, self._world.loop.now
+        reading = Reading(self._client.operations, path, start, length)
+        got = bytearray()
+        whole = False
+        try:
+            await self._timed(reading.open())
+            while (piece := await self._timed(reading.piece())) is not None:
+                got += piece
+                if self._chance.random() < 0.1:
+                    await self._client.sleep(self._chance.uniform(0.0, 2.0))
+                if self._chance.random() < give_up_chance:
+                    break
+            else:
+                whole = True
+        except PathNotFoundError:
+            require(None in ledger.seen(path, since), f"{path} was always there")
+            return None
+        except DataLossError as error:
+            seen = ledger.seen(path, since)
+            require(len(seen) > 1, f"{path} has not changed, and yet: {error}")
+            return None
+        except StorageError as error:
+            self.failure = error
+            self._world.count("read", error)
+            return None
+        finally:
+            reading.close()
+        end = None if length is None else start + length
+        wanted = [c[start:end] for c in ledger.seen(path, since) if c is not None]
+        if not whole:
+            wanted = [content[: len(got)] for content in wanted]
+        require(
+            bytes(got) in wanted,
+            f"{len(got)} bytes were read of {path}, which never held them",
+        )
+        self._world.count("read", None)
+        return bytes(got) if whole else None
+
+    async def stat(self) -> None:
+        """Ask for the size of an object."""
+        path = self._some_path()
+        ledger, since = self._world.ledger, self._world.loop.now
+        try:
+            info = await self._timed(self._client.operations.stat(path))
+        except PathNotFoundError:
+            require(None in ledger.seen(path, since), f"{path} was always there")
+        except StorageError:
+            pass
+        else:
+            sizes = [len(c) for c in ledger.seen(path, since) if c is not None]
+            require(info.size in sizes, f"{path} never had {info.size} bytes")
+
+    async def list(self) -> None:
+        """List this task's own directory, which nobody else changes."""
+        listing = Listing(self._client.operations, self._home)
+        try:
+            names = await self._timed(listing.gather(), 3)
+        except PathNotFoundError:
+            names = []
+        except StorageError:
+            return
+        finally:
+            listing.close()
+        self._check_names(names)
+
+    async def walk(self) -> None:
+        """Walk this task's own directory."""
+        walking = Walking(self._client.operations, self._home, None)
+        names = []
+        try:
+            await self._timed(walking.open())
+            while (info := await self._timed(walking.entry())) is not None:
+                names.append(info.path)
+        except PathNotFoundError:
+            pass
+        except StorageError:
+            return
+        finally:
+            walking.close()
+        self._check_names(names)
+
+    def _check_names(self, names: list[str]) -> None:
+        ledger = self._world.ledger
+        mine = [path for path in ledger.paths() if path.startswith(self._home + "/")]
+        held = sorted(path for path in mine if ledger.held(path) is not None)
+        require(names == held, f"{self._home} holds {held}, and was said: {names}")
+
+    # -- within ---------------------------------------------------------------
+
+    async def _timed(self, act: Awaitable[_T], waits: int = 1) -> _T:
+        """Wait for something that must end within so many deadlines."""
+        client = self._client
+        began, stood_s = client.now(), client.stood_s
+        try:
+            return await act
+        finally:
+            took_s = client.now() - began - (client.stood_s - stood_s)
+            most_s = waits * self._world.options.deadline_s + SLACK_S
+            require(
+                took_s <= most_s or client.is_dead,
+                f"{_name(act)} took {took_s:.2f} s of {most_s:.2f} s",
+            )
+
+    def _content(self) -> bytes:
+        most = self._world.options.object_bytes_max
+        size = self._chance.choice((0, self._chance.randint(0, most), most))
+        return self._world.ledger.content(size)
+
+    def _new_path(self) -> str:
+        self._count += 1
+        path = f"{self._home}/{self._count}"
+        self._paths.append(path)
+        return path
+
+    def _some_path(self) -> str:
+        if self._paths and self._chance.random() < 0.7:
+            return self._chance.choice(self._paths)
+        return self._new_path()
+
+    def _existing_path(self) -> str | None:
+        held = self._world.ledger.held
+        paths = [path for path in self._paths if held(path) is not None]
+        return self._chance.choice(paths) if paths else None
+
+
+def _name(act: object) -> str:
+    return str(getattr(act, "__qualname__", act))
+
+
+_ACTS: dict[Callable[[Script], Coroutine[Pause, None, None]], int] = {
+    Script.put: 6,
+    Script.upload: 6,
+    Script.continue_upload: 1,
+    Script.read: 6,
+    Script.move: 2,
+    Script.delete: 2,
+    Script.stat: 1,
+    Script.list: 1,
+    Script.walk: 1,
+}
