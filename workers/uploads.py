@@ -6,8 +6,9 @@
                    |--an error------------> keeping --> ERROR with `durable`
                    '--CANCEL--------------> dropping --> ERROR CANCELLED
 
-Whatever ends an upload early is noted and takes effect when the driver has let go of
-the job in hand; a commit that runs is not cut short, as its outcome is the truth.
+A new upload that is given up before ACCEPT is dropped. Whatever ends an upload early is
+noted and takes effect when the driver has let go of the job in hand; a commit that runs
+is not cut short, as its outcome is the truth.
 """
 
 from __future__ import annotations
@@ -232,6 +233,9 @@ class Upload(Stream):
     def _open(self, opened: Opened) -> None:
         self._writer = opened.writer
         self._durable = opened.durable
+        if self._is_nobodys:
+            self._ending = _Ending.DROP
+            return
         accepted = Accepted(
             size=opened.size,
             durable=opened.durable,
@@ -242,6 +246,13 @@ class Upload(Stream):
         _, limit = self._flow.credit()
         message = Message(Type.ACCEPT, self.id, limit=limit, fields=pack(accepted))
         self.desk.send(self, message)
+
+    @property
+    def _is_nobodys(self) -> bool:
+        """Whether an upload was given up before its client could learn its name. It
+        is empty, and kept it would take the place of one that the client has kept."""
+        given_up = self._ending is not None or self._error is not None
+        return given_up and not (self.request.append or self.request.upload_id)
 
     def _report(self) -> None:
         if self._writer is None or self._ending is not None:

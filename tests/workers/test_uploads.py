@@ -236,6 +236,22 @@ def test_cancel_while_the_writer_opens(bench):
     assert bench.store.writers[0].end == "cancel"
 
 
+def test_a_new_upload_that_nobody_has_heard_of_is_dropped(bench):
+    """Kept, it would take the place of what the client has kept by another worker."""
+    client = Client(bench).say(Type.DETACH)
+    client.run()
+    assert isinstance(client.end, CancelledError)
+    assert bench.store.writers[0].end == "cancel"
+
+
+@pytest.mark.parametrize("arguments", [{"append": True}, {"upload_id": "u"}])
+def test_an_upload_that_is_continued_is_kept_however_it_ends(bench, arguments):
+    client = Client(bench, **arguments).say(Type.DETACH)
+    client.run()
+    assert isinstance(client.end, Result)
+    assert bench.store.writers[0].end == "keep"
+
+
 def test_cancel_takes_back_a_commit_that_waits(bench, client, writer):
     client.data(b"abcd").run()
     for _ in range(4):
