@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterator
 from math import inf
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from storagebus.broker.dealer import Link
 from storagebus.broker.messages import Hello
@@ -14,9 +14,10 @@ from storagebus.broker.wire import Message
 from storagebus.client.connection import Connection
 from storagebus.client.core import ClientCore
 from storagebus.client.handles import Handle
+from storagebus.client.lanes import Lanes
 from storagebus.client.operations import Operations
-from storagebus.client.requests import Event, Failed, Finished, Request
-from storagebus.drivers.errors import InvalidStateError, StorageError
+from storagebus.client.requests import Event, Failed, Request
+from storagebus.drivers.errors import Executed, InvalidStateError, StorageError
 
 from .loop import Pause, Task
 from .network import IN, Wire
@@ -25,6 +26,8 @@ from .violation import require
 
 if TYPE_CHECKING:
     from .world import World
+
+_T = TypeVar("_T")
 
 THREAD_S_MAX = 0.001
 """Between a thread's wish and another's doing."""
@@ -71,6 +74,28 @@ class Signal:
         await self._pause
 
 
+class Operation(Handle):
+    """An operation whose events are watched.
+
+    Args:
+        client: who wants it.
+        signal: how to wait.
+        request: what to do.
+    """
+
+    __slots__ = ("_client",)
+
+    def __init__(self, client: ClientNode, signal: Signal, request: Request) -> None:
+        self._client = client
+        super().__init__(client, client.connection, signal, request)
+
+    def take(self, event: Event) -> None:
+        require(not self.ended, "news of an operation that has ended")
+        if isinstance(event, Failed) and event.error.executed is not Executed.NO:
+            self._client.doubts += 1
+        super().take(event)
+
+
 class ClientNode(PeerNode):
     """A client: also the port and the transport of its operations.
 
@@ -95,7 +120,6 @@ class ClientNode(PeerNode):
         self.connection = Connection(
             None,  # type: ignore[arg-type]
             names,
-            self._notify,
             self.now,
             self._open_link,  # type: ignore[arg-type]
         )
@@ -105,13 +129,13 @@ class ClientNode(PeerNode):
         self.operations = Operations(
             self, "default", world.options.deadline_s, world.chance.random
         )
+        self.operations.lanes = Lanes(())
         self.tasks: dict[Task, None] = {}
         self.endpoints = tuple(names)
         self.doubts = 0
         self._posts: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
-        self._ended: set[Handle] = set()
 
-    def run(self, work: Coroutine[Pause, None, None]) -> None:
+    def begin_task(self, work: Coroutine[Pause, None, None]) -> None:
         """Have the application do something."""
         task = Task(work, self._soon, self._task_ended)
         self.tasks[task] = None
@@ -184,12 +208,16 @@ class ClientNode(PeerNode):
         self.world.loop.after(seconds, self.do, pause.wake)
         await pause
 
+    async def run(self, work: Callable[[], _T]) -> _T:
+        """Part of `Transport`."""
+        return work()
+
     async def explain(self, error: StorageError) -> None:
         """Part of `Transport`."""
 
     def begin(self, request: Request, *, brief: bool) -> Handle:
         """Part of `Transport`."""
-        return Handle(self, self.connection, Signal(), request)
+        return Operation(self, Signal(), request)
 
     def close(self) -> None:
         """Part of `Transport`."""
@@ -214,14 +242,6 @@ class ClientNode(PeerNode):
         dealer = VirtualDealer()
         self._dealers.append(dealer)
         return dealer
-
-    def _notify(self, handle: Handle, event: Event) -> None:
-        require(handle not in self._ended, f"{event} after the end of an operation")
-        if isinstance(event, (Finished, Failed)):
-            self._ended.add(handle)
-            if isinstance(event, Failed) and event.error.executed.value != "no":
-                self.doubts += 1
-        handle.take(event)
 
     # -- checks ---------------------------------------------------------------
 

@@ -60,8 +60,7 @@ class Ledger:
 
     Args:
         now: tells the time in the world.
-        late_s: how long after its end a write may still be begun: what is left of
-            its deadline, and the time that messages may be under way.
+        late_s: how long after its end a write may still be begun, or done.
     """
 
     def __init__(self, now: Callable[[], float], late_s: float) -> None:
@@ -71,7 +70,6 @@ class Ledger:
         self._by_content: dict[bytes, Write] = {}
         self._by_path: dict[tuple[Kind, str], Write] = {}
         self._states: dict[str, list[tuple[float, bytes | None]]] = {}
-        self._tries: dict[tuple[Kind, str], int] = {}
         self._last: dict[str, Write] = {}
         self._running: dict[str, int] = {}
         self.writes: list[Write] = []
@@ -156,18 +154,6 @@ class Ledger:
         self._done(self._known(Kind.DELETE, path))
         self._changed(path, None)
 
-    def tried(self, kind: Kind, path: str) -> None:
-        """A driver was asked to do what must not be done twice.
-
-        A second run of it is wrong even when it finds nothing left to do, since its
-        answer hides the first one's.
-        """
-        write = self._known(kind, path)
-        key = (kind, path)
-        count = self._tries.get(key, 0) + 1
-        self._tries[key] = count
-        require(count == 1, f"{write} was run twice")
-
     def _known(self, kind: Kind, path: str) -> Write:
         write = self._by_path.get((kind, path))
         if write is None:
@@ -175,6 +161,9 @@ class Ledger:
         return write
 
     def _done(self, write: Write) -> None:
+        late_s = self._now() - write.may_begin_until
+        if write.kind is not Kind.COMMIT:  # which what has claimed it fences off
+            require(late_s <= 0, f"{write} is done {late_s:.1f} s after its time")
         if write.kind is not Kind.PUT:
             require(not write.effects, f"{write} was done twice")
         if write.error is not None:

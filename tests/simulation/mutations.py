@@ -10,7 +10,6 @@ import pytest
 
 from storagebus.broker.budget import Budget
 from storagebus.broker.core import BrokerCore
-from storagebus.broker.messages import Operation
 from storagebus.broker.session import PeerSession
 from storagebus.broker.sessions import WorkerSession
 from storagebus.broker.switch import Switch
@@ -18,10 +17,12 @@ from storagebus.broker.wire import Message, Type
 from storagebus.client.brokers import Broker
 from storagebus.client.core import ClientCore
 from storagebus.client.downloads import Reading
-from storagebus.client.retry import SAFETY, Attempts, Safety
+from storagebus.client.replay import Replay
+from storagebus.client.retry import Attempts
 from storagebus.client.streams import Stream
-from storagebus.client.uploads import Retained, Upload
+from storagebus.client.uploads import Upload
 from storagebus.drivers.errors import Executed, StorageError
+from storagebus.drivers.standing import Standing
 from storagebus.workers.core import WorkerCore
 from storagebus.workers.schedule import Schedule, Task
 
@@ -41,27 +42,22 @@ def a_read_goes_on_with_whatever_is_there(patch: Patch) -> None:
         finally:
             self._first = self._first and first
 
-    def without_match(self: Reading) -> Any:
-        return replace(arguments(self), if_match=None)
+    def without_match(self: Reading, *args: Any) -> Any:
+        return replace(arguments(self, *args), if_match=None)
 
     patch.setattr(Reading, "_begin", unguarded)
     patch.setattr(Reading, "_arguments", without_match)
 
 
-def a_move_is_repeated(patch: Patch) -> None:
-    """Although it may have run."""
-    patch.setitem(SAFETY, Operation.MOVE, Safety.REPEATABLE)
-
-
-def a_delete_is_repeated(patch: Patch) -> None:
-    """Although it may have run."""
-    patch.setitem(SAFETY, Operation.DELETE, Safety.REPEATABLE)
+def a_call_stands_on_nothing(patch: Patch) -> None:
+    """What was cut off in the middle takes effect however late."""
+    patch.setattr(Standing, "objection", lambda self, now: None)
 
 
 def the_broker_repeats_what_a_lost_worker_had(patch: Patch) -> None:
     """It must be left to the client."""
 
-    def worker_lost(self: Switch, worker: WorkerSession) -> None:
+    def worker_lost(self: Switch, worker: WorkerSession, *_: Any) -> None:
         for stream in list(worker.streams.values()):
             self.take_back(worker, stream.worker_stream)
 
@@ -149,8 +145,8 @@ def a_commit_in_doubt_counts_as_done(patch: Patch) -> None:
 
 def an_upload_resumes_at_the_wrong_place(patch: Patch) -> None:
     """All that is retained is sent again, wherever the worker stands."""
-    since = Retained.since
-    patch.setattr(Retained, "since", lambda self, place: since(self, self.start))
+    since = Replay.since
+    patch.setattr(Replay, "since", lambda self, place: since(self, self.start))
 
 
 def work_is_begun_however_late(patch: Patch) -> None:
@@ -220,6 +216,19 @@ def the_broker_answers_twice(patch: Patch) -> None:
 
     patch.setattr(BrokerCore, "_lose", losing)
 
+
+HARSH: dict[str, object] = {
+    "workers": 2,
+    "clients": 2,
+    "tasks": 3,
+    "operations": 8,
+    "object_bytes_max": 6_000,
+    "provoked": 0.03,
+    "cuts": 0.3,
+    "worker_crashes": 0.3,
+    "restart_s_max": 0.1,
+}
+"""Options under which much is interrupted and goes on."""
 
 MUTATIONS: tuple[Callable[[Patch], None], ...] = (
     a_read_goes_on_with_whatever_is_there,

@@ -6,7 +6,7 @@ from __future__ import annotations
 from types import ModuleType
 
 from storagebus.broker import flow
-from storagebus.client import downloads, handles, uploads
+from storagebus.client import downloads, handles, replay, uploads
 from storagebus.workers import downloads as worker_downloads
 from storagebus.workers import kinds
 
@@ -17,7 +17,9 @@ SIZES: tuple[tuple[ModuleType, str, object], ...] = (
     (downloads, "AHEAD_BYTES_MAX", 16_384),
     (uploads, "COALESCE_BYTES", 700),
     (uploads, "CHUNK_BYTES_MAX", 2_000),
-    (uploads, "RETAINED_BYTES_MAX", 8_000),
+    (replay, "REPLAY_BYTES_MAX", 8_000),
+    (replay, "REPLAY_BYTES_MIN", 2_000),
+    (replay, "REPLAY_BYTES_TOTAL", 16_000),
     (handles, "REPORT_BYTES", 1_024),
     (handles, "SEND_AHEAD_BYTES_MAX", 2_048),
     (worker_downloads, "PIECE_BYTES", (256, 512, 2_048)),

@@ -23,8 +23,8 @@ from storagebus.drivers.errors import (
 from storagebus.drivers.memoryreader import MemoryReader
 from storagebus.drivers.paths import ROOT
 from storagebus.drivers.refusals import changed
+from storagebus.drivers.standing import check_standing
 
-from .ledger import Kind
 from .store import Store, StoredUpload
 
 
@@ -40,18 +40,11 @@ class Mishaps:
         self.before: Callable[[], StorageError] | None = None
         self.after: Callable[[], StorageError] | None = None
 
-    def strike_before(self, begin: Callable[[], None] = lambda: None) -> None:
-        """The call is about to have its effect.
-
-        Args:
-            begin: notes that it has begun, which a store that says so has not.
-        """
+    def strike_before(self) -> None:
+        """The call is about to have its effect."""
         before, self.before = self.before, None
-        error = before() if before is not None else None
-        if error is None or error.executed is not Executed.NO:
-            begin()
-        if error is not None:
-            raise error
+        if before is not None:
+            raise before()
 
     def strike_after(self) -> None:
         """The call has had it."""
@@ -91,6 +84,7 @@ class StoreDriver(StorageDriver):
 
     def put_content(self, path: str, content: Any) -> None:
         self.mishaps.strike_before()
+        check_standing()
         self._store.put(path, bytes(content))
         self.mishaps.strike_after()
 
@@ -141,14 +135,14 @@ class StoreDriver(StorageDriver):
         return found
 
     def move(self, source: str, destination: str) -> None:
-        ledger = self._store.ledger
-        self.mishaps.strike_before(lambda: ledger.tried(Kind.MOVE, destination))
+        self.mishaps.strike_before()
+        check_standing()
         self._store.move(source, destination)
         self.mishaps.strike_after()
 
     def delete(self, path: str) -> None:
-        ledger = self._store.ledger
-        self.mishaps.strike_before(lambda: ledger.tried(Kind.DELETE, path))
+        self.mishaps.strike_before()
+        check_standing()
         if not self._store.delete(path):
             raise PathNotFoundError(path=path)
         self.mishaps.strike_after()

@@ -18,6 +18,8 @@ def test_it_is_noticed(
 ) -> None:
     mutate(monkeypatch)
     for seed in range(SEEDS_MAX):
-        if run(Options.drawn(seed)).failure:
+        failure = run(Options.drawn(seed)).failure
+        if failure:
+            assert failure.startswith("Violation"), failure
             return
     pytest.fail(f"not noticed in {SEEDS_MAX} seeds")

@@ -6,9 +6,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from storagebus.drivers import standing
 from storagebus.workers import jobs, sources
 
-_READERS = (jobs, sources)
+_READERS = (jobs, sources, standing)
 """The modules that look at the clock while driver work runs."""
 
 

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from random import Random
 from typing import TYPE_CHECKING, TypeVar
 
+from storagebus.client import certainty
 from storagebus.client.downloads import Listing, Reading, Walking
 from storagebus.client.uploads import Upload, put_whole
 from storagebus.drivers.errors import (
@@ -92,7 +93,7 @@ class Script:
             return
         destination = self._new_path()
         content = self._world.ledger.held(source)
-        move = self._client.operations.move(source, destination)
+        move = certainty.move(self._client.operations, source, destination)
         write = Write(Kind.MOVE, destination, content, source=source)
         await self._write(write, move)
         self._paths.remove(source)  # a path is moved from once
@@ -103,7 +104,7 @@ class Script:
         if path is None:
             return
         self._paths.remove(path)  # a path is deleted once
-        delete = self._client.operations.delete(path)
+        delete = certainty.delete(self._client.operations, path)
         await self._write(Write(Kind.DELETE, path, None), delete)
 
     async def upload(self) -> None:

@@ -22,8 +22,9 @@ from .violation import require
 from .workernode import WorkerNode
 from .workload import Script
 
-NETWORK_LATE_S = 12.0
-"""How long a message may be under way over two connections that are not given up."""
+LATE_S = 15.0
+"""How long after its end a write may still be begun: a worker's lease, and the time for
+which a message can be under way over two connections that nobody has given up yet."""
 FINISH_S_MAX = 600.0
 """How long after the last fault an application may still be busy."""
 RECOVERY_S = 10.0
@@ -49,8 +50,7 @@ class World:
         self.chance = Random(options.seed)
         self.loop = Loop()
         self.transcript = Transcript(lambda: self.loop.now)
-        late_s = options.deadline_s + NETWORK_LATE_S
-        self.ledger = Ledger(lambda: self.loop.now, late_s)
+        self.ledger = Ledger(lambda: self.loop.now, LATE_S)
         self.store = Store(self.ledger)
         self.brokers: dict[int, BrokerNode] = {}
         self.workers: dict[int, WorkerNode] = {}
@@ -83,7 +83,7 @@ class World:
         self._let_finish()
         self.loop.run(self.loop.now + RECOVERY_S)
         for client in self.clients.values():
-            client.run(Script(self, client, 99).farewell())
+            client.begin_task(Script(self, client, 99).farewell())
         self._let_finish()
         self.loop.run(self.loop.now + REST_S)
         for node in (*self.brokers.values(), *self.workers.values()):
@@ -205,7 +205,7 @@ class World:
             self.network.dial(client, broker)
         for number in range(self.options.tasks):
             script = Script(self, client, number)
-            client.run(script.run(self.options.operations))
+            client.begin_task(script.run(self.options.operations))
 
     def _let_finish(self) -> None:
         self.loop.run(
