@@ -52,7 +52,7 @@ class Sizes:
     upload_mib: int = 100
 
 
-QUICK = Sizes(3, 128, 64, 500, 20)
+QUICK = Sizes(3, 64, 32, 300, 20)
 SMOKE = Sizes(1, 12, 12, 32, 1)
 
 
