@@ -389,7 +389,7 @@ def check_bytes(data: object) -> _Buffer:
 
 def check_offset(path: str, value: object, what: str) -> None:
     """An offset or length."""
-    if isinstance(value, bool) or not isinstance(value, int):
+    if type(value) is not int:
         raise InvalidOffsetError(f"{what} must be a whole number", path=str(path))
     if value < 0:
         raise InvalidOffsetError(f"{what} is negative", path=str(path), offset=value)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import threading
+from queue import Empty, SimpleQueue
 
 from .errors import Executed, UnavailableError
 
 WAIT_SECONDS_MAX = 30.0
+COUNT_MAX = 10_000
+"""More calls at once than this would need as many threads."""
 
 
 class Permits:
@@ -24,15 +26,21 @@ class Permits:
     def __init__(self, count: int, wait_seconds_max: float = WAIT_SECONDS_MAX) -> None:
         self.count = count
         self._wait_seconds_max = wait_seconds_max
-        self._free = threading.Semaphore(count)
+        # A queue of permits takes a fifth of the time of a semaphore: it is not written
+        # in Python. Each small read passes here twice.
+        self._free: SimpleQueue[None] = SimpleQueue()
+        for _ in range(min(count, COUNT_MAX)):
+            self._free.put(None)
 
     def __enter__(self) -> None:
-        if not self._free.acquire(timeout=self._wait_seconds_max):
+        try:
+            self._free.get(timeout=self._wait_seconds_max)
+        except Empty:
             raise UnavailableError(
                 f"all {self.count} calls that maxthreads allows have been busy for "
                 f"{self._wait_seconds_max:g} s; is the disk stuck?",
                 executed=Executed.NO,
-            )
+            ) from None
 
     def __exit__(self, *_: object) -> None:
-        self._free.release()
+        self._free.put(None)
