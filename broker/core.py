@@ -189,8 +189,11 @@ class BrokerCore:
 
     def next_deadline(self) -> float:
         """When `tick` is due, on the clock of `now`."""
-        due = (self._beat_at, self._sweep_at, self.switch.next_deadline())
-        return min(moment for moment in due if moment is not None)
+        first = self._beat_at
+        for due in (self._sweep_at, self.switch.next_deadline()):
+            if due is not None and due < first:
+                first = due
+        return first
 
     def drain(self, worker: WorkerSession) -> None:
         """Unroute a worker, then tell it: after this message no OPEN follows."""

@@ -21,6 +21,7 @@ from .dealer import (
     COPY_BYTES_MAX,
     HEARTBEATS,
     HIGH_WATER_MESSAGES,
+    has_input,
     set_options,
     take_event,
 )
@@ -93,7 +94,9 @@ class DoorSocket:
         Payloads stay ZeroMQ's own frames, so that they are passed on without a copy.
         """
         receive = self._socket.recv
-        for _ in range(most):
+        for taken in range(most):
+            if taken == 1 and not has_input(self._socket):
+                return
             try:
                 peer = Peer(self.door, receive(zmq.DONTWAIT))
             except zmq.Again:

@@ -29,8 +29,10 @@ from .messages import (
     INLINE_BYTES_MAX,
     NAME_CHARACTERS_MAX,
     STREAMS,
+    Vouched,
     error_message,
-    pack_vouched,
+    make,
+    pack,
 )
 from .outliers import OWN_FAULTS
 from .poison import Poison, digest_of
@@ -306,8 +308,12 @@ class Switch:
 
     def next_deadline(self) -> float | None:
         """When `expire` is due."""
-        due = [backlog.next_deadline() for backlog in self.backlogs.values()]
-        return min((moment for moment in due if moment is not None), default=None)
+        first: float | None = None
+        for backlog in self.backlogs.values():
+            due = backlog.next_deadline()
+            if due is not None and (first is None or due < first):
+                first = due
+        return first
 
     def end(self, stream: Stream, error: StorageError) -> None:
         """End a stream towards its client, from the broker."""
@@ -346,12 +352,18 @@ class Switch:
         stream.attempt += 1
         waited_us = int((now - stream.arrived) * 1_000_000)
         name = client.label[:NAME_CHARACTERS_MAX]
-        vouched = pack_vouched(name, client.user, stream.attempt, waited_us)
+        vouched = make(
+            Vouched,
+            client=name,
+            user=client.user,
+            attempt=stream.attempt,
+            queued_us=waited_us,
+        )
         left_ms = max(1, int((stream.expires - now) * 1000))
         limit = stream.flow.passed if stream.flow is not None else opened.limit
         self._to_worker(
             stream,
-            opened._replace(budget_ms=left_ms, limit=limit, vouched=vouched),
+            opened._replace(budget_ms=left_ms, limit=limit, vouched=pack(vouched)),
         )
 
     def _expired(self, stream: Stream) -> None:

@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 import zmq
 
 from ..broker.addresses import check_addresses
+from ..broker.dealer import has_input
 from ..broker.wire import Payload
 from ..drivers.checked import (
     check_bytes,
@@ -174,7 +175,7 @@ class LoopTransport:
         connection = self._connection
         if connection is None:
             return
-        if connection.pump(_is_readable):
+        if connection.pump(has_input):
             self._pump_soon()  # there is more; others have their turn before
         else:
             self._look_again()
@@ -184,7 +185,7 @@ class LoopTransport:
         so look at the sockets themselves after each use, and set the timer."""
         if self._connection is None or self._loop is None:
             return
-        if any(_is_readable(socket) for socket in self._sockets):
+        if any(has_input(socket) for socket in self._sockets):
             self._pump_soon()
         due = self._connection.next_deadline
         if due == self._due and self._timer is not None:
@@ -375,7 +376,3 @@ class AsyncClient:
 
 def _descriptor(socket: zmq.Socket[bytes]) -> int:
     return int(socket.getsockopt(zmq.FD))
-
-
-def _is_readable(socket: zmq.Socket[bytes]) -> bool:
-    return bool(int(socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN)

@@ -18,6 +18,7 @@ from ..broker.messages import (
     Accepted,
     Open,
     Operation,
+    make,
 )
 from ..broker.wire import CHUNK_BYTES_MAX, Payload, unpack
 from ..drivers.contract import FileInfo
@@ -282,9 +283,10 @@ class Reading(Download):
         return self.file is not None
 
     def _arguments(self, window: int) -> Open:
-        return Open(
-            self._operations.service,
-            self._path,
+        return make(
+            Open,
+            service=self._operations.service,
+            path=self._path,
             start=self._start + self._done,
             length=None if self._length is None else self._length - self._done,
             if_match=self._if_match if self._first else self.identity,

@@ -168,7 +168,8 @@ class Engine:
         due = min((c.next_deadline for c in self._driven), default=inf)
         wait = 0 if self._actions else wait_ms(due, time.monotonic(), POLL_MS_MAX)
         ready = dict(self._poller.poll(wait))
-        self._wakeup.clear()
+        if self._wakeup.fileno() in ready:
+            self._wakeup.clear()
         self._work()
         for connection in self._driven:
             self._guarded(connection.pump, ready.__contains__)

@@ -18,6 +18,7 @@ from ..broker.messages import (
     Open,
     Operation,
     Result,
+    make,
 )
 from ..broker.wire import Payload
 from ..drivers.contract import Capabilities, FileInfo, UploadState, UploadStatus
@@ -97,12 +98,13 @@ class Operations:
 
     async def stat(self, path: str, *, ends: float | None = None) -> FileInfo:
         """See `StorageDriver`; so for the methods that follow."""
-        arguments = Open(self.service, path)
+        arguments = make(Open, service=self.service, path=path)
         return (await self.call(Operation.STAT, arguments, ends=ends)).info()
 
     async def put(self, path: str, content: Payload) -> None:
         """Store a content that fits into one message."""
-        await self.call(Operation.PUT, Open(self.service, path), content)
+        arguments = make(Open, service=self.service, path=path)
+        await self.call(Operation.PUT, arguments, content)
 
     async def redirect_url(self, path: str, method: str, expires: int) -> str | None:
         arguments = Open(self.service, path, method=method, expires=expires)

@@ -6,7 +6,6 @@ key that it was opened with.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from ..broker.messages import Accepted, Open, Operation, Result, pack
@@ -18,8 +17,7 @@ LONG_OPERATIONS = frozenset({Operation.MOVE, Operation.DELETE, Operation.WRITE})
 PROGRESS that it moves on."""
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """One operation to perform.
 
     Attributes:

@@ -25,6 +25,7 @@ from storagebus.broker.messages import (
     Welcome,
     error_message,
     error_of,
+    make,
     pack,
     parse,
 )
@@ -239,3 +240,13 @@ def test_an_error_that_fits_no_map_is_still_reported(error: StorageError) -> Non
         back.detail[:1]
         == error.detail[:1].encode(errors="backslashreplace").decode()[:1]
     )
+
+
+def test_what_is_made_quickly_is_what_the_constructor_makes() -> None:
+    quick = make(Open, service="s", path="/a", start=5, length=None)
+    slow = Open("s", "/a", start=5)
+    assert quick == slow
+    assert hash(quick) == hash(slow)
+    assert repr(quick) == repr(slow)
+    assert pack(quick) == pack(slow)
+    assert (quick.method, quick.expires) == ("GET", 1200)

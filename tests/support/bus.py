@@ -96,8 +96,9 @@ class TestPeer:
     def open(
         self, stream: int, operation: Operation = Operation.STAT, **more: Any
     ) -> None:
-        """Send an OPEN for the service `default`."""
-        fields = pack(Open("default", "/a"))
+        """Send an OPEN for the service `default`, each about a path of its own: what is
+        asked for again after it has ended workers waits for one to itself."""
+        fields = pack(Open("default", f"/a/{stream}"))
         self.say(Type.OPEN, stream, code=int(operation), fields=fields, **more)
 
     def next(self, seconds: float = PATIENCE_S) -> Message:
