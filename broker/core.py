@@ -306,8 +306,9 @@ class BrokerCore:
             self.counters["clients_lost"] += 1
             self.switch.client_lost(session, now)
         else:
-            self.counters["workers_lost"] += 1
-            self.counters["workers_silent"] += session.suspect
+            lost = not session.draining or bool(session.streams)
+            self.counters["workers_lost"] += lost
+            self.counters["workers_silent"] += lost and session.suspect
             self.notices.append(Left(session.hello, session.id))
             self.roster.remove(session)
             self.switch.worker_lost(session, now)
@@ -400,6 +401,10 @@ class BrokerCore:
     def _caught_up(self, client: ClientSession, message: Message, now: float) -> None:
         self.switch.caught_up(client, message.offset)
 
+    def _parted(self, worker: WorkerSession, message: Message, now: float) -> None:
+        self._dismiss(worker.peer, Reason.SHUTDOWN, "drained", epoch=worker.epoch)
+        self._lose(worker, now)
+
     def _ignore(self, session: Session, message: Message, now: float) -> None:
         """A message that needs nothing but to have been heard."""
 
@@ -441,6 +446,6 @@ _FROM_WORKER: dict[Type, _Handler] = {
     Type.PONG: BrokerCore._load,
     Type.UPDATE: BrokerCore._update,
     Type.DRAIN: BrokerCore._drain,
-    Type.DRAINED: BrokerCore._ignore,
+    Type.DRAINED: BrokerCore._parted,
     Type.GOAWAY: BrokerCore._gone,
 }

@@ -44,7 +44,7 @@ from ..drivers.errors import (
 )
 from ..drivers.standing import Lease, Standing, lease_s
 from .actions import Action, Note, Offers, Send, Start, Stop, Withdraw
-from .drain import Drain
+from .drain import PART_S, Drain
 from .exits import Exit
 from .jobs import Outcome, too_late
 from .kinds import make_stream
@@ -181,6 +181,8 @@ class WorkerCore:
             link.session.next_deadline(now) for link in self.links if not link.closed
         ]
         due += [self._sweep_at, self._reshare_at, self._drain.next_deadline()]
+        partings = (link.parting_at for link in self.links if not link.closed)
+        due += [at + PART_S for at in partings if at is not None]
         return min((moment for moment in due if moment is not None), default=None)
 
     def drain(self, grace_s: float, now: float) -> None:
@@ -262,7 +264,8 @@ class WorkerCore:
                 if self._drain.begun:
                     self._send(link, Message(Type.DRAIN))
             elif isinstance(event, Lost):
-                self.outbox.append(Note(f"left a broker: {event.error}", serious=True))
+                serious = not self._drain.begun
+                self.outbox.append(Note(f"left a broker: {event.error}", serious))
                 self._lost(link, now)
             elif isinstance(event, Refused):
                 self._refused(link, event.error, now)
@@ -272,6 +275,7 @@ class WorkerCore:
         streams = list(link.streams.values())
         link.streams.clear()
         link.fenced = False
+        link.parting_at = None
         link.closed = link.closed or self._drain.begun
         for stream in streams:
             stream.unheard = True
@@ -446,8 +450,11 @@ class WorkerCore:
         for link in self.links:
             if link.is_open:
                 fenced = link.fenced or self._drain.is_unanswered(now)
-                if final or (fenced and not link.streams):
+                if link.parting_at is None and (final or (fenced and not link.streams)):
+                    link.parting_at = now
                     self._send(link, Message(Type.DRAINED))
+                at = link.parting_at
+                if final or (at is not None and now >= at + PART_S):
                     self._say_goodbye(link, "drained")
             elif not link.is_greeting or self._drain.is_unwelcome(now):
                 link.closed = True

@@ -7,6 +7,8 @@ WELCOME_S = 1.0
 sent work right behind its WELCOME."""
 FENCE_S = 5.0
 """How long a broker may take to say that no OPEN follows."""
+PART_S = 1.0
+"""How long a broker may take to answer DRAINED."""
 FINAL_S = 2.0
 """How long the driver may take to let go of what is left after the grace."""
 

@@ -29,6 +29,7 @@ class Link:
         opens: its share of the streams, and what it uses of them.
         lease: of its session.
         fenced: whether the broker has said that no OPEN follows.
+        parting_at: when DRAINED was sent, which the broker answers; else None.
         closed: whether the worker has ended it for good.
     """
 
@@ -41,6 +42,7 @@ class Link:
         self.opens = Use(hello.streams)
         self.lease = Lease(-inf)
         self.fenced = False
+        self.parting_at: float | None = None
         self.closed = False
 
     @property

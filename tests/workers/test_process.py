@@ -127,7 +127,7 @@ def test_a_driver_that_never_blocks_is_called_inline(broker, start):
     assert "storagebus-driv" not in {task.read_text().strip() for task in tasks}
     broker.send(Type.DRAIN)
     broker.expect(Type.DRAINED)
-    broker.expect(Type.GOAWAY)
+    broker.send(Type.GOAWAY, code=Reason.SHUTDOWN)
     assert ended(process)[0] == 0
 
 
@@ -192,7 +192,7 @@ def test_sigterm_drains(broker, start, tmp_path):
     broker.send(Type.COMMIT, upload, offset=10)
     assert broker.expect(Type.RESULT).stream == upload
     broker.expect(Type.DRAINED)
-    assert broker.expect(Type.GOAWAY).code == Reason.SHUTDOWN
+    broker.send(Type.GOAWAY, code=Reason.SHUTDOWN)
     assert ended(process)[0] == 0
     assert note.read_text() == "committed /a 10\n"
 
@@ -213,7 +213,7 @@ def test_what_is_left_after_the_grace_is_detached(broker, start, tmp_path):
     assert isinstance(error, UnavailableError)
     assert error.durable == 0
     broker.expect(Type.DRAINED)
-    broker.expect(Type.GOAWAY)
+    broker.send(Type.GOAWAY, code=Reason.SHUTDOWN)
     assert ended(process)[0] == 0
     assert note.read_text() == "closed /a 4\n"
 
@@ -281,6 +281,7 @@ def test_two_brokers_share_one_worker(brokers, start):
         broker.expect(Type.DRAIN)
         broker.send(Type.DRAIN)
         broker.expect(Type.DRAINED)
+        broker.send(Type.GOAWAY, code=Reason.SHUTDOWN)
     assert ended(process)[0] == 0
 
 

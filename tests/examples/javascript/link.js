@@ -16,7 +16,6 @@ const IDLE_MS = 600000;
 const PAUSE_MS = 500;
 const LINGER_MS = 500;
 const PARTING_MS = 1000;
-const PARTING_TOKEN = 1; // other PINGs carry 0
 
 /** One broker. Each connection to it has a socket and a session of its own. */
 export class Link {
@@ -106,7 +105,6 @@ export class Link {
     if (type === TYPE.WELCOME && !this.epoch) return this.#welcome(message);
     if (epoch !== this.epoch || !epoch) return;
     if (type === TYPE.PING) return this.#pong(message);
-    if (type === TYPE.PONG && message.offset === PARTING_TOKEN) return this.#depart();
     if (type === TYPE.DRAIN) return this.#drained(message);
     if (type === TYPE.OPEN) return this.#open(message);
     const means = {
@@ -231,16 +229,15 @@ export class Link {
     for (const id of [...this.streams.keys()])
       this.fail(id, new StorageError("UNAVAILABLE", "the worker ends", facts));
     this.#leave();
-    setTimeout(() => this.#depart(), PARTING_MS);
   }
 
   #leave() {
     if (this.leaving) return;
     this.leaving = true;
+    // The end of a process loses what the socket still holds; the broker's GOAWAY
+    // says that it has read it all.
     this.send({ type: TYPE.DRAINED });
-    // The end of a process loses what the socket still holds; the PONG says that
-    // the broker has read it all.
-    this.send({ type: TYPE.PING, offset: PARTING_TOKEN });
+    setTimeout(() => this.#depart(), PARTING_MS);
   }
 
   async #depart() {
