@@ -302,6 +302,10 @@ class Reading(Download):
                 path=self._path,
                 offset=self._start + self._done,
             )
+        if isinstance(error, DataLossError) and self._done:
+            # The damage may lie in what the caller has already.
+            error.offset = self._start + self._done
+            return error
         if self.identity is None and self._done:
             # The rest might be of another object.
             error.offset = self._start + self._done

@@ -1,17 +1,23 @@
-"""client/downloads.py: how much may arrive ahead, and jumps over directories."""
+"""client/downloads.py: how much may arrive ahead, jumps over directories, losses."""
 
 from __future__ import annotations
 
 import pytest
+from scripted_transport import Script, Stream
 
+from storagebus.broker.messages import Accepted, Operation
 from storagebus.client import Client
 from storagebus.client.downloads import (
     AHEAD_BYTES_MAX,
     READ_WINDOW_BYTES,
     READ_WINDOW_BYTES_MIN,
     SKIPPED_MAX,
+    Reading,
     window_bytes,
 )
+from storagebus.client.handles import run_now
+from storagebus.client.operations import Operations
+from storagebus.drivers.errors import DataLossError, StorageError, WorkerLostError
 
 
 @pytest.mark.parametrize("count", [1, 2, 16, 17, 64, 256])
@@ -60,3 +66,45 @@ def test_a_skipped_directory_of_any_size_is_left_out(client: Client) -> None:
         "/jump/c",
         "/jump/c/x",
     ]
+
+
+class Bytes(Stream):
+    """A stream of an object's bytes, which ends with an error or well."""
+
+    has_lane = False
+
+    def __init__(self, *pieces: bytes | StorageError) -> None:
+        super().__init__()
+        self._pieces = list(pieces)
+
+    async def opened(self) -> Accepted:
+        return Accepted(identity="i1")
+
+    async def piece(self) -> bytes | None:
+        piece = self._pieces.pop(0) if self._pieces else None
+        if isinstance(piece, StorageError):
+            raise piece
+        return piece
+
+
+def gathered(*streams: Bytes) -> bytes:
+    """An object read over these streams; all of them must be asked for."""
+    transport = Script(*((Operation.READ, stream) for stream in streams))
+    found = run_now(Reading(Operations(transport, "default", 30.0), "/a").gather())
+    transport.close()
+    return found
+
+
+def test_a_read_goes_on_behind_what_it_has() -> None:
+    second = Bytes(b"cd")
+    assert gathered(Bytes(b"ab", WorkerLostError()), second) == b"abcd"
+    assert second.asked.start == 2 and second.asked.if_match == "i1"
+
+
+def test_damage_found_at_the_end_may_lie_in_what_was_given_already() -> None:
+    """Going on behind it would pass the damaged bytes off as whole."""
+    damage = DataLossError("not the object's bytes", temporary=True)
+    with pytest.raises(DataLossError) as caught:
+        gathered(Bytes(b"ab", damage), Bytes(b"cd"))
+    assert caught.value.offset == 2
+    assert gathered(Bytes(damage), Bytes(b"abcd")) == b"abcd"
