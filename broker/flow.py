@@ -66,9 +66,18 @@ class Inflow:
         received: bytes that have arrived, which is the offset that is due next.
         consumed: bytes that were taken on.
         limit: what the sender was last told.
+        ack_bytes: bytes that have arrived after which that is reported.
     """
 
-    __slots__ = ("consumed", "limit", "received", "reported", "wanted", "window")
+    __slots__ = (
+        "ack_bytes",
+        "consumed",
+        "limit",
+        "received",
+        "reported",
+        "wanted",
+        "window",
+    )
 
     def __init__(self, window: int = WINDOW_BYTES) -> None:
         self.window = window
@@ -76,6 +85,7 @@ class Inflow:
         self.consumed = 0
         self.reported = 0
         self.limit = window
+        self.ack_bytes = ACK_BYTES
         self.wanted = False
 
     def accept(self, offset: int, count: int, want: bool = False) -> bool:
@@ -99,13 +109,17 @@ class Inflow:
         self.wanted = self.wanted or want
         return True
 
+    def use_lane(self) -> None:
+        """What arrives is not held on the way: report what is consumed, no more."""
+        self.ack_bytes = self.window
+
     def consume(self, count: int) -> None:
         """Account for bytes that the application or driver has taken."""
         self.consumed += count
 
     def credit_due(self) -> bool:
         """Whether a CREDIT should be sent now."""
-        if self.wanted or self.received - self.reported >= ACK_BYTES:
+        if self.wanted or self.received - self.reported >= self.ack_bytes:
             return True
         grant = self.consumed + self.window - self.limit
         return grant >= self.window // 2

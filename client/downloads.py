@@ -38,7 +38,7 @@ from .operations import Operations
 from .requests import Request
 from .retry import SAFETY
 
-READ_WINDOW_BYTES = 4_194_304
+READ_WINDOW_BYTES = 8_388_608
 """Bytes of an object that may arrive ahead of the application."""
 READ_WINDOW_BYTES_MIN = 262_144
 """The same when very many objects are read at once."""

@@ -31,7 +31,7 @@ REPORT_BYTES = 262_144
 """Consumed bytes after which the core is told although more have arrived."""
 SEND_AHEAD_BYTES_MAX = 1_048_576
 """Bytes of an upload that may wait here for credit before `write` waits."""
-LANE_PIECE_BYTES = 524_288
+LANE_PIECE_BYTES = 1_048_576
 """Bytes of an upload that are put into its lane before the worker is told."""
 
 _T = TypeVar("_T")

@@ -215,6 +215,7 @@ class Download(Stream):
         if not self.inflow.accept(message.offset, message.size, want):
             return False
         if message.lane:
+            self.inflow.use_lane()
             out.events.append((self.key, InLane(message.offset, message.lane)))
         else:
             out.events.append((self.key, Arrived(message.payload)))

@@ -368,6 +368,9 @@ class WorkerCore:
             queued_us = parse(Vouched, message.vouched).queued_us
             lanes = self._lane_kinds(link, message.code, request)
             arrival = Arrival(link.number, message, request, queued_us, now, lanes)
+            if lanes and self._lanes is not None:
+                fair = self._lanes.fair_bytes(self._open)
+                arrival = arrival._replace(lane_bytes=fair)
             stream = make_stream(self, arrival, link.chunk_bytes_max, self._open)
         except (ProtocolError, UnsupportedMethodError) as error:
             error.executed = Executed.NO

@@ -35,7 +35,7 @@ from .streams import Arrival, Desk, Stream, cancelled
 
 PIECE_BYTES = (65_536, 262_144, CHUNK_BYTES_MAX)
 """Sizes of the first, the second and all further pieces of an object."""
-LANE_PIECE_BYTES = 1_048_576
+LANE_PIECE_BYTES = 2_097_152
 """Piece that is read into a lane at once. It ends where its multiples are in the
 stream, so that whoever reads as much at a time gets it in one."""
 PAGES_BYTES_MAX = 262_144

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..broker.messages import DOWNLOADS, UPLOADS, Operation
+from ..broker.messages import DOWNLOADS, LANE_MEMORY, UPLOADS, Operation
 from ..drivers.errors import UnsupportedMethodError
 from .call_jobs import CALLS
 from .calls import Call
@@ -34,7 +34,7 @@ def make_stream(
     if operation in DOWNLOADS:
         return Download(desk, arrival, chunk_bytes_max)
     if operation in UPLOADS:
-        return Upload(desk, arrival, _window(open_streams))
+        return Upload(desk, arrival, _window(arrival, open_streams))
     try:
         name = Operation(operation).name.lower()
     except ValueError:
@@ -42,6 +42,8 @@ def make_stream(
     raise UnsupportedMethodError(f"a worker has no {name}")
 
 
-def _window(open_streams: int) -> int:
+def _window(arrival: Arrival, open_streams: int) -> int:
+    if LANE_MEMORY in arrival.lanes:
+        return arrival.lane_bytes  # the ring is the window
     fair = UPLOADS_BYTES // (open_streams + 1)
     return max(UPLOAD_WINDOW_BYTES_MIN, min(fair, UPLOAD_WINDOW_BYTES_MAX))

@@ -20,6 +20,14 @@ from ..drivers.contract import Reader
 
 FILE_BYTES_MIN = 65_537
 """A file is offered from this size on; what is smaller is one RESULT."""
+UPLOAD_BYTES_MAX = 4_194_304
+"""Segment of an upload where there are few."""
+UPLOAD_BYTES_MIN = 524_288
+"""The same where there are many."""
+UPLOAD_BYTES_STEP = 65_536
+FAIR_PART = 3
+"""Each upload gets so little of the bound that 32 that come one after another, and
+find less and less, stay within it."""
 
 
 class LaneTerms(NamedTuple):
@@ -28,10 +36,22 @@ class LaneTerms(NamedTuple):
     Attributes:
         address: of its side socket.
         host: its host's mark.
+        bytes_max: what all segments may have together.
     """
 
     address: str
     host: str
+    bytes_max: int
+
+    def fair_bytes(self, streams: int) -> int:
+        """Bytes for the segment of another upload.
+
+        Args:
+            streams: how many the worker has open already.
+        """
+        fair = self.bytes_max // (FAIR_PART * (streams + 1))
+        fair -= fair % UPLOAD_BYTES_STEP
+        return max(UPLOAD_BYTES_MIN, min(fair, UPLOAD_BYTES_MAX))
 
 
 @dataclass(frozen=True, slots=True)

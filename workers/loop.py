@@ -65,7 +65,11 @@ class WorkerLoop:
         endpoints: Sequence[str],
         door: LaneDoor | None = None,
     ) -> None:
-        terms = None if door is None else LaneTerms(door.address, host_mark())
+        terms = (
+            None
+            if door is None
+            else LaneTerms(door.address, host_mark(), door.bytes_max)
+        )
         self.core = WorkerCore(hello, len(endpoints), terms)
         self._door = door
         self._never_waits = driver.capabilities.nonblocking

@@ -62,6 +62,7 @@ class Arrival(NamedTuple):
         queued_us: microseconds that it waited in the broker.
         at: when it arrived, in seconds.
         lanes: kinds of lanes that its client takes and this worker may offer.
+        lane_bytes: for the segment of an upload.
     """
 
     link: int
@@ -70,6 +71,7 @@ class Arrival(NamedTuple):
     queued_us: int
     at: float
     lanes: tuple[str, ...] = ()
+    lane_bytes: int = 0
 
 
 class Stream(ABC):

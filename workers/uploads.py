@@ -45,6 +45,8 @@ UPLOAD_WINDOW_BYTES_MAX = 2_097_152
 """Bytes of one upload that may wait here for the driver."""
 UPLOAD_WINDOW_BYTES_MIN = 262_144
 """The same where there are many uploads."""
+LANE_WRITE_BYTES_MAX = 2_097_152
+"""Bytes in a lane that become one write."""
 WAITING_PIECES_MAX = 512
 """Pieces that wait one by one; more are joined."""
 
@@ -71,6 +73,7 @@ class Upload(Stream):
         "_ending",
         "_error",
         "_flow",
+        "_run",
         "_settling",
         "_waiting",
         "_writer",
@@ -85,6 +88,7 @@ class Upload(Stream):
         super().__init__(desk, arrival)
         self._flow = Inflow(window)
         self._waiting: deque[Payload] = deque()
+        self._run: int | None = None  # where the last that waits begins in the lane
         self._writer: Writer | None = None
         self._durable = 0
         self._ending: _Ending | None = None
@@ -109,7 +113,7 @@ class Upload(Stream):
         elif kind is Type.DATA:
             want = bool(message.flags & Flag.WANT)
             if self._flow.accept(message.offset, message.size, want):
-                self._hold(self._bytes_of(message))
+                self._hold(message)
                 self._report()
                 self._step(now)
         elif kind is Type.COMMIT or kind is Type.DETACH:
@@ -197,24 +201,41 @@ class Upload(Stream):
             self.withdraw()
         self._step(now)
 
-    def _bytes_of(self, message: Message) -> Payload:
-        if not message.lane:
-            return message.payload
-        if self.segment is None:
-            raise ProtocolError("DATA in a lane that was not taken")
-        return self.segment.part(message.offset, message.lane)
-
-    def _hold(self, payload: Payload) -> None:
-        if payload:
-            self._waiting.append(payload)
+    def _hold(self, message: Message) -> None:
+        if message.lane:
+            self._hold_lane(message.offset, message.lane)
+        elif message.payload:
+            self._waiting.append(message.payload)
+            self._run = None
         if len(self._waiting) >= WAITING_PIECES_MAX:
             # The window bounds the bytes, but not what two million single bytes cost.
             self._waiting = deque([b"".join(self._waiting)])
+            self._run = None
+
+    def _hold_lane(self, offset: int, count: int) -> None:
+        """Bytes in the lane: what continues the last that wait there is one with it."""
+        if self.segment is None:
+            raise ProtocolError("DATA in a lane that was not taken")
+        self._flow.use_lane()
+        piece = self.segment.part(offset, count)
+        run = self._run
+        if (
+            run is not None
+            and self._waiting
+            and offset + count - run <= LANE_WRITE_BYTES_MAX
+            and self.segment.room(run) >= offset + count - run
+        ):
+            self._waiting[-1] = self.segment.part(run, offset + count - run)
+            return
+        self._waiting.append(piece)
+        self._run = offset
 
     def _next_pieces(self) -> tuple[tuple[Payload, ...], int]:
         """What waits, up to a chunk: small pieces become one write."""
         pieces = [self._waiting.popleft()]
         size = len(pieces[0])
+        if self._run is not None:
+            return (pieces[0],), size  # to join them would be to copy them
         while self._waiting and size + len(self._waiting[0]) <= CHUNK_BYTES_MAX:
             pieces.append(self._waiting.popleft())
             size += len(pieces[-1])

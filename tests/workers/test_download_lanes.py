@@ -15,7 +15,7 @@ from storagebus.workers.lanes import LaneTerms
 
 KIB = 1024
 MIB = 1024 * KIB
-TERMS = LaneTerms("@storagebus-lane-" + 32 * "a", "this-host")
+TERMS = LaneTerms("@storagebus-lane-" + 32 * "a", "this-host", 1 << 26)
 
 
 def object_of(size):
@@ -133,11 +133,7 @@ class TestMemory:
         bench.look()
         bench.run()
         ends = [m.offset + m.size for m in bench.take() if m.lane]
-        assert ends == [MIB, 2 * MIB, 3 * MIB, 4 * MIB] or ends[-3:] == [
-            2 * MIB,
-            3 * MIB,
-            4 * MIB,
-        ]
+        assert ends[-2:] == [2 * MIB, 4 * MIB]
 
     def test_the_ring_is_not_written_beyond_the_credit(self, bench):
         bench.store.objects["/a"] = object_of(3 * MIB)

@@ -11,7 +11,7 @@ from storagebus.broker.wire import Message, Type
 from storagebus.drivers.errors import CancelledError, ProtocolError
 from storagebus.workers.lanes import LaneTerms
 
-TERMS = LaneTerms("@storagebus-lane-" + 32 * "a", "this-host")
+TERMS = LaneTerms("@storagebus-lane-" + 32 * "a", "this-host", 1 << 26)
 
 
 class Ring(Segment):
