@@ -23,9 +23,11 @@ class Flow:
         passed: what the sender was told of it.
         forwarded: bytes that have gone through.
         received: bytes that the receiver has reported.
+        lane_from: where the stream left this way for a lane on its peers' host; None
+            while it has not.
     """
 
-    __slots__ = ("forwarded", "limit", "passed", "pooled", "received")
+    __slots__ = ("forwarded", "lane_from", "limit", "passed", "pooled", "received")
 
     def __init__(self) -> None:
         self.limit = 0
@@ -33,11 +35,19 @@ class Flow:
         self.forwarded = 0
         self.received = 0
         self.pooled = 0
+        self.lane_from: int | None = None
 
     @property
     def in_flight(self) -> int:
         """Bytes that the broker may have to hold for this stream."""
-        return self.passed - self.received
+        end = self.passed if self.lane_from is None else self.lane_from
+        return max(0, end - self.received)
+
+    @property
+    def unread(self) -> int:
+        """Bytes that went through and are not reported received."""
+        end = self.forwarded if self.lane_from is None else self.lane_from
+        return max(0, end - self.received)
 
 
 class Budget:
@@ -98,16 +108,23 @@ class Budget:
         self.in_flight += flow.in_flight - before
         return raised
 
-    def forward(self, flow: Flow, offset: int, count: int) -> bool:
+    def forward(
+        self, flow: Flow, offset: int, count: int, *, by_lane: bool = False
+    ) -> bool:
         """Account for a piece; False when it is a duplicate, which must not go on.
 
         The receiver would ignore a duplicate, but what is sent twice is held twice.
 
         Raises:
-            ProtocolError: the sender has gone beyond what it was told.
+            ProtocolError: the sender has gone beyond what it was told, or comes back
+                from its lane.
         """
         if offset < flow.forwarded:
             return False
+        if by_lane:
+            self._leave_for_lane(flow)
+        elif flow.lane_from is not None:
+            raise ProtocolError("DATA through the broker after DATA in a lane")
         if offset + count > flow.passed:
             raise ProtocolError(
                 f"DATA up to {offset + count}, beyond the limit of {flow.passed}"
@@ -115,15 +132,32 @@ class Budget:
         flow.forwarded = offset + count
         return True
 
+    def _leave_for_lane(self, flow: Flow) -> None:
+        """From here on nothing of the stream is held here."""
+        if flow.lane_from is None:
+            before = flow.in_flight
+            flow.lane_from = flow.forwarded
+            self.in_flight += flow.in_flight - before
+            self._repool(flow)
+
     def _extend(self, flow: Flow) -> bool:
         """Raise what is passed as far as the pool and the flow's part allow."""
+        if flow.lane_from is not None:
+            raised = flow.limit > flow.passed
+            flow.passed = max(flow.passed, flow.limit)
+            self._repool(flow)
+            return raised
         fair = min(SHARE_BYTES_MAX, self.pool_bytes // max(1, self.flows))
         free = self.pool_bytes - self.pooled + flow.pooled
         share = self.floor_bytes + min(fair, free)
         passed = max(flow.passed, min(flow.limit, flow.received + share))
         raised = passed > flow.passed
         flow.passed = passed
+        self._repool(flow)
+        return raised
+
+    def _repool(self, flow: Flow) -> None:
+        """Take from the pool, or give back, what the flow has above its floor."""
         pooled = max(0, flow.in_flight - self.floor_bytes)
         self.pooled += pooled - flow.pooled
         flow.pooled = pooled
-        return raised

@@ -24,7 +24,7 @@ def to_worker(budget: Budget, stream: Stream, message: Message) -> bool:
     if not stream.upload or stream.flow is None:
         raise ProtocolError(f"{message.type.name} on a stream that is no upload")
     if message.type is Type.DATA:
-        return budget.forward(stream.flow, message.offset, message.size)
+        return _forward(budget, stream.flow, message)
     return True
 
 
@@ -50,7 +50,7 @@ def to_client(budget: Budget, stream: Stream, message: Message) -> Message | Non
     if kind is Type.DATA or (kind is Type.RESULT and message.payload):
         if flow is None or stream.upload:
             raise ProtocolError(f"{kind.name} with bytes on a stream that returns none")
-        if not budget.forward(flow, message.offset, message.size):
+        if not _forward(budget, flow, message):
             if kind is Type.RESULT:
                 raise ProtocolError("RESULT with bytes that were sent before")
             return None
@@ -64,3 +64,8 @@ def to_client(budget: Budget, stream: Stream, message: Message) -> Message | Non
         if flow is None:
             raise ProtocolError("ACCEPT of a call")
     return message
+
+
+def _forward(budget: Budget, flow: Flow, message: Message) -> bool:
+    by_lane = message.lane > 0
+    return budget.forward(flow, message.offset, message.size, by_lane=by_lane)

@@ -405,7 +405,7 @@ class Switch:
     def _leave_unread(self, stream: Stream) -> None:
         if stream.client is not None and stream.flow is not None and not stream.upload:
             flow = stream.flow
-            self.unread.add(stream.client.peer, flow.forwarded - flow.received)
+            self.unread.add(stream.client.peer, flow.unread)
 
     def _fence(self, client: ClientSession) -> None:
         if self.unread.fence_due(client.peer):

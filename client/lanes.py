@@ -36,9 +36,9 @@ MODES = {
     LANE_FILE: (LANE_FILE,),
     LANE_MEMORY: (LANE_MEMORY,),
 }
-AFTER_BYTES = 524_288
-"""Bytes of a stream that go through the broker before a segment is fetched: for less
-it does not pay."""
+AFTER_BYTES = 2_097_152
+"""Bytes of a stream that go through the broker before a segment is fetched: its pages
+have to be made, which costs as much as some mebibytes that go the other way."""
 
 NO_FILE_S = 60.0
 """How long no file is asked for after one could not be had."""

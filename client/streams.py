@@ -240,6 +240,7 @@ class Upload(Stream):
 
     __slots__ = (
         "_accepted",
+        "_by_lane",
         "_durable",
         "_end_sent",
         "_ending",
@@ -258,6 +259,7 @@ class Upload(Stream):
         self._ending: Type | None = None
         self._end_sent = False
         self._starved = False
+        self._by_lane = False
         self._durable = 0
 
     def write(self, data: Payload, now: float, out: Output) -> None:
@@ -368,6 +370,9 @@ class Upload(Stream):
         self, out: Output, offset: int, payload: Payload = b"", lane: int = 0
     ) -> None:
         flags = Flag.NONE if self._outflow.room else Flag.WANT
+        if lane:  # the receiver grants by itself; at first the broker has to be told
+            flags = Flag.NONE if self._by_lane else Flag.WANT
+            self._by_lane = True
         assert self.broker is not None
         message = Message(
             Type.DATA,

@@ -177,6 +177,7 @@ def worker_spec(
         instances=service.workers,
         slots=service.slots,
         streams=service.streams,
+        lane_bytes_max=service.lane_bytes_max,
         surge=known.shared is not False,
         grace_s=grace_s,
     )

@@ -48,6 +48,7 @@ def host(configuration: Configuration, service: Service) -> None:
         service.parameters,
         slots=service.slots,
         streams=service.streams,
+        lane_bytes_max=service.lane_bytes_max,
     )
 
 
@@ -62,6 +63,7 @@ def _become(
         executable=executable,
         slots=service.slots,
         streams=service.streams,
+        lane_bytes_max=service.lane_bytes_max,
     )
     env = dict(os.environ)
     env.update((name, value) for name, value in spec.env.items() if value is not None)

@@ -19,6 +19,7 @@ from .secrets import Reference
 WORKERS_MAX = 256
 SLOTS_MAX = 1_000
 STREAMS_MAX = 10_000
+LANE_BYTES_MOST = 1 << 40
 SERVICES_MAX = 64
 BROKERS_MAX = 8
 _SERVICE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -69,6 +70,8 @@ class Service:
             `workers`. Only `storagebus up` makes use of it.
         slots: calls at once in each process.
         streams: open streams at once in each process.
+        lane_bytes_max: bytes of shared memory for clients of this host in each
+            process; 0 for no lanes at all.
         parameters: the driver's, with secrets in place. References of a service that
             this process does not host are left out.
         references: parameters whose value is kept elsewhere.
@@ -80,6 +83,7 @@ class Service:
     workers_max: int = 0
     slots: int = 16
     streams: int = 1_024
+    lane_bytes_max: int = 67_108_864
     parameters: Mapping[str, object] = field(default_factory=dict, repr=False)
     references: Mapping[str, Reference] = field(default_factory=dict)
 
@@ -188,6 +192,13 @@ SERVICE_KEYS = (
         1_024,
         public=True,
         help="open streams at once in each",
+    ),
+    Parameter(
+        "lane_bytes_max",
+        whole(0, LANE_BYTES_MOST),
+        67_108_864,
+        public=True,
+        help="bytes of shared memory for clients of this host in each; 0 for none",
     ),
     Parameter("parameters", _parameters, None, help="the driver's own"),
 )

@@ -45,6 +45,7 @@ def _service_fields(service: Service) -> dict[str, Any]:
         "workers_max": service.workers_max,
         "slots": service.slots,
         "streams": service.streams,
+        "lane_bytes_max": service.lane_bytes_max,
         "parameters": shown(service.parameters, service.references, public),
     }
 

@@ -52,6 +52,7 @@ class Download(Stream):
 
     __slots__ = (
         "_accepted",
+        "_by_lane",
         "_chunk_bytes_max",
         "_error",
         "_flow",
@@ -79,6 +80,7 @@ class Download(Stream):
         self._accepted = False
         self._offer: Offer | None = None
         self._handed_over = False
+        self._by_lane = False
         self._error: StorageError | None = None
 
     # -- events ---------------------------------------------------------------
@@ -204,7 +206,9 @@ class Download(Stream):
     def _send_filled(self, count: int) -> None:
         if count:
             offset = self._flow.send(count)
-            flags = self._flags()
+            # The receiver grants by itself; at first the broker has to be told.
+            flags = 0 if self._by_lane else int(Flag.WANT)
+            self._by_lane = True
             message = Message(
                 Type.DATA, self.id, flags=flags, offset=offset, lane=count
             )

@@ -14,7 +14,15 @@ from ..drivers.errors import InvalidParameterError, InvalidStorageDriverError
 from ..drivers.factory import EXECUTABLE_PREFIX
 from .children import START_TIMEOUT_S, ProcessSpec
 from .references import split_secrets
-from .spawned import ENDPOINT, GRACE_S, GRACE_S_DEFAULT, SERVICE, SLOTS, STREAMS
+from .spawned import (
+    ENDPOINT,
+    GRACE_S,
+    GRACE_S_DEFAULT,
+    LANE_BYTES,
+    SERVICE,
+    SLOTS,
+    STREAMS,
+)
 
 KILL_MARGIN_S = 2.0
 """How much longer than its own grace a child has until it is killed."""
@@ -42,6 +50,7 @@ def executable_spec(
     instances: int = 1,
     slots: int | None = None,
     streams: int | None = None,
+    lane_bytes_max: int | None = None,
     surge: bool = True,
     start_timeout_s: float = START_TIMEOUT_S,
     grace_s: float = GRACE_S_DEFAULT,
@@ -59,6 +68,7 @@ def executable_spec(
         instances: processes.
         slots: calls at once in each; None for the child's default.
         streams: open streams at once in each; likewise.
+        lane_bytes_max: bytes of shared memory in each; likewise, 0 for no lanes.
         surge: whether two processes may serve the same objects during a rolling
             restart (the driver's capability `shared`).
         start_timeout_s: seconds until a child must have said HELLO.
@@ -84,6 +94,8 @@ def executable_spec(
         env[SLOTS] = str(slots)
     if streams is not None:
         env[STREAMS] = str(streams)
+    if lane_bytes_max is not None:
+        env[LANE_BYTES] = str(lane_bytes_max)
     try:
         return ProcessSpec(
             name or driver,

@@ -82,6 +82,7 @@ def serve(
     endpoint: str | Sequence[str] | None = None,
     slots: int | None = None,
     streams: int | None = None,
+    lane_bytes_max: int | None = None,
     grace_s: float | None = None,
     name: str | None = None,
     instance: str | None = None,
@@ -97,6 +98,7 @@ def serve(
         endpoint: address of the broker's door for workers, or of several brokers'.
         slots: calls at once.
         streams: open streams at once.
+        lane_bytes_max: bytes of shared memory for clients of this host; 0 for no lanes.
         grace_s: seconds that a drain may take, after SIGTERM.
         name: for people; by default the driver's name and the process id.
         instance: equal for workers that may form a pool; by default made from the
@@ -121,6 +123,9 @@ def serve(
             slots=told.slots if slots is None else _count("slots", slots),
             streams=told.streams if streams is None else _count("streams", streams),
             grace_s=told.grace_s if grace_s is None else grace_s,
+            lane_bytes_max=told.lane_bytes_max
+            if lane_bytes_max is None
+            else lane_bytes_max,
         )
         if not told.endpoints or not told.service:
             raise Unfit(Exit.USAGE, _purpose())

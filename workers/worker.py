@@ -18,6 +18,7 @@ def run_worker(
     *,
     slots: int | None = None,
     streams: int | None = None,
+    lane_bytes_max: int | None = None,
     grace_s: float | None = None,
     name: str | None = None,
 ) -> int:
@@ -33,6 +34,7 @@ def run_worker(
         parameters: the driver's own, secrets in place.
         slots: calls at once.
         streams: open streams at once.
+        lane_bytes_max: bytes of shared memory for clients of this host; 0 for no lanes.
         grace_s: seconds that a drain may take, after SIGTERM.
         name: for people.
 
@@ -50,6 +52,7 @@ def run_worker(
         endpoint=endpoints,
         slots=slots,
         streams=streams,
+        lane_bytes_max=lane_bytes_max,
         grace_s=grace_s,
         name=name,
         instance=instance_of(driver, parameters),

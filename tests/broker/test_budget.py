@@ -60,11 +60,22 @@ class Budgets(RuleBasedStateMachine):
     def send(self, data: st.DataObject, count: int) -> None:
         flow = self.pick(data)
         offset = flow.forwarded
-        if offset + count > flow.passed:
-            with pytest.raises(ProtocolError, match="beyond the limit"):
+        if offset + count > flow.passed or flow.lane_from is not None:
+            with pytest.raises(ProtocolError, match=r"beyond the limit|after DATA in"):
                 self.budget.forward(flow, offset, count)
         else:
             assert self.budget.forward(flow, offset, count)
+
+    @precondition(lambda self: self.flows)
+    @rule(data=st.data(), count=st.integers(1, 200))
+    def send_by_lane(self, data: st.DataObject, count: int) -> None:
+        flow = self.pick(data)
+        offset = flow.forwarded
+        if offset + count > flow.passed:
+            with pytest.raises(ProtocolError, match="beyond the limit"):
+                self.budget.forward(flow, offset, count, by_lane=True)
+        else:
+            assert self.budget.forward(flow, offset, count, by_lane=True)
 
     @precondition(lambda self: any(flow.forwarded for flow in self.flows))
     @rule(data=st.data())
@@ -77,7 +88,11 @@ class Budgets(RuleBasedStateMachine):
     @invariant()
     def sums(self) -> None:
         assert self.budget.flows == len(self.flows)
-        in_flight = [flow.passed - flow.received for flow in self.flows]
+        in_flight = [
+            max(0, (flow.passed if at is None else at) - flow.received)
+            for flow in self.flows
+            for at in [flow.lane_from]
+        ]
         assert self.budget.in_flight == sum(in_flight)
         assert self.budget.in_flight <= self.budget.in_flight_max
         assert self.budget.pooled == sum(max(0, n - FLOOR) for n in in_flight)
@@ -96,6 +111,24 @@ def test_a_stream_alone_has_all_it_can_use() -> None:
     assert flow is not None
     assert budget.grant(flow, 0, 1 << 40)
     assert flow.passed == 16_384 + SHARE_BYTES_MAX
+
+
+def test_what_goes_by_a_lane_is_not_held_here() -> None:
+    budget = Budget(1, 10, 100)
+    flow = budget.open()
+    assert flow is not None
+    budget.grant(flow, 0, 1000)
+    assert (flow.passed, budget.in_flight, budget.pooled) == (110, 110, 100)
+    budget.forward(flow, 0, 60)
+    budget.forward(flow, 60, 50, by_lane=True)
+    assert (budget.in_flight, budget.pooled, flow.unread) == (60, 50, 60)
+    assert budget.grant(flow, 40, 2000)
+    assert (flow.passed, budget.in_flight, budget.pooled) == (2000, 20, 10)
+    budget.forward(flow, 110, 1800, by_lane=True)
+    assert budget.grant(flow, 1910, 4000)
+    assert (budget.in_flight, budget.pooled, flow.unread) == (0, 0, 0)
+    budget.close(flow)
+    assert (budget.in_flight, budget.pooled) == (0, 0)
 
 
 def test_streams_share_the_pool() -> None:

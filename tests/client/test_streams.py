@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from storagebus.broker.flow import ACK_BYTES
 from storagebus.broker.messages import Accepted, Operation, Progress, Result
 from storagebus.broker.wire import CHUNK_BYTES_MAX, Flag, Message, Type
-from storagebus.client.requests import Accepting, Arrived, Sent
+from storagebus.client.requests import Accepting, Arrived, InLane, Sent
 from storagebus.drivers.errors import (
     CancelledError,
     DataLossError,
@@ -338,3 +338,66 @@ class TestUpload:
             received += message.payload
         assert bytes(received) == b"".join(writes)
         assert (sent[-1].type, sent[-1].offset) == (Type.COMMIT, total)
+
+
+class TestLanes:
+    def test_a_download_is_told_where_its_bytes_lie(self) -> None:
+        scene = downloading(window=4_000)
+        scene.say(Type.ACCEPT, 1, content=Accepted(lane="memory"))
+        scene.say(Type.DATA, 1, offset=0, payload=b"x" * 100)
+        assert scene.say(Type.DATA, 1, offset=100, lane=1_000) == []
+        assert scene.events("k")[-1] == InLane(100, 1_000)
+        scene.say(Type.DATA, 1, offset=100, lane=1_000)  # a repetition
+        assert scene.events("k")[-1] == InLane(100, 1_000)
+        scene.say(Type.RESULT, 1, offset=1_100, content=Result())
+        assert scene.finished("k")
+
+    def test_credit_comes_when_half_is_consumed_and_not_before(self) -> None:
+        scene = downloading(window=8 * ACK_BYTES)
+        scene.say(Type.ACCEPT, 1, content=Accepted(lane="memory"))
+        (first,) = scene.say(
+            Type.DATA, 1, offset=0, lane=2 * ACK_BYTES, flags=int(Flag.WANT)
+        )
+        assert first.offset == 2 * ACK_BYTES  # the broker has to be told
+        assert scene.say(Type.DATA, 1, offset=2 * ACK_BYTES, lane=4 * ACK_BYTES) == []
+        assert scene.consumed("k", 3 * ACK_BYTES) == []
+        (credit,) = scene.consumed("k", ACK_BYTES)
+        assert (credit.offset, credit.limit) == (6 * ACK_BYTES, 12 * ACK_BYTES)
+
+    def test_more_than_the_ring_holds_is_an_offence(self) -> None:
+        scene = downloading(window=4_000)
+        scene.say(Type.ACCEPT, 1, content=Accepted(lane="memory"))
+        scene.say(Type.DATA, 1, offset=0, lane=4_001)
+        assert scene.error("k")
+
+    def test_an_upload_says_what_lies_there(self) -> None:
+        scene = uploading(limit=1_000)
+        (first,) = scene.write_lane("k", 400)
+        (second,) = scene.write_lane("k", 600)
+        assert [(m.offset, m.lane, m.payload) for m in (first, second)] == [
+            (0, 400, b""),
+            (400, 600, b""),
+        ]
+        assert [m.flags for m in (first, second)] == [Flag.WANT, 0]
+        assert scene.events("k")[-1] == Sent(1_000, 1_000, 0)
+        (commit,) = scene.end("k", Type.COMMIT)
+        assert commit.offset == 1_000
+
+    def test_who_waits_in_front_of_the_ring_does_not_wait_for_ever(self) -> None:
+        scene = uploading(limit=1_000, budget_s=2.0)
+        scene.write_lane("k", 1_000)
+        scene.pass_time(2.5)
+        scene.starve("k")
+        scene.pass_time(1.9)
+        scene.say(Type.CREDIT, 1, offset=1_000, limit=1_500, content=Progress())
+        assert scene.events("k")[-1] == Sent(1_000, 1_500, 0)
+        scene.write_lane("k", 500)
+        scene.starve("k")
+        scene.pass_time(2.1)
+        assert isinstance(scene.error("k"), DeadlineExceededError)
+
+    def test_who_waits_though_there_is_credit_is_told(self) -> None:
+        scene = uploading(limit=1_000)
+        before = len(scene.events("k"))
+        scene.starve("k")
+        assert scene.events("k")[before:] == [Sent(0, 1_000, 0)]

@@ -26,6 +26,7 @@ DOCUMENT = {
             "workers": 3,
             "slots": 7,
             "streams": 9,
+            "lane_bytes_max": 0,
             "parameters": {"rootdirectory": "/r"},
         },
         "cloud": {
@@ -92,6 +93,7 @@ def test_a_driver_of_this_python(configuration: Configuration) -> None:
     assert spec.instances == 3
     assert spec.env["STORAGEBUS_WORKER_SLOTS"] == "8"
     assert spec.env["STORAGEBUS_WORKER_STREAMS"] == "9"
+    assert spec.env["STORAGEBUS_WORKER_LANE_BYTES"] == "0"
     assert spec.env["STORAGEBUS_WORKER_ENDPOINT"] == "ipc:///w"
     assert spec.env["ACME_KEY"] is None
     assert spec.wave > 0

@@ -29,7 +29,7 @@ def test_a_file(tmp_path: Path) -> None:
     assert found.broker.workers[1] == "tcp://127.0.0.1:7401"
     service = found.services["default"]
     assert (service.driver, service.workers, service.slots) == ("filesystem", 2, 4)
-    assert service.streams == 1024
+    assert (service.streams, service.lane_bytes_max) == (1024, 67_108_864)
     assert service.parameters == {"rootdirectory": "/var/lib/registry"}
 
 

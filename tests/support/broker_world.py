@@ -41,6 +41,7 @@ class Half:
         accepted: an ACCEPT was sent or seen.
         committed: nothing more is sent.
         ended: a terminal message was sent or seen.
+        by_lane: bytes are sent by a lane.
     """
 
     def __init__(self, operation: int, granted: int = 0, sendable: int = 0) -> None:
@@ -52,6 +53,7 @@ class Half:
         self.accepted = False
         self.committed = False
         self.ended = False
+        self.by_lane = False
 
     def arrived(self, message: Message) -> None:
         """Bytes came: in order, and no more than was granted."""
@@ -175,13 +177,16 @@ class World:
             count = min(count, half.sent)
         else:
             half.sent += count
-        terminal = actor.name[0] == "w" and self.chance.random() < 0.2
+        terminal = (
+            actor.name[0] == "w" and not half.by_lane and self.chance.random() < 0.2
+        )
         kind = Type.RESULT if terminal and offset else Type.DATA
         if kind is Type.RESULT and offset == 0:
             return
         half.ended = kind is Type.RESULT
-        in_lane = kind is Type.DATA and self.chance.random() < 0.3
-        place = {"lane": count} if in_lane else {"payload": bytes(count)}
+        takes_lane = kind is Type.DATA and self.chance.random() < 0.1
+        half.by_lane = half.by_lane or takes_lane
+        place = {"lane": count} if half.by_lane else {"payload": bytes(count)}
         self.say(actor, kind, number, offset=offset, **place)
 
     def grant(self) -> None:
@@ -390,7 +395,7 @@ class World:
     def check_inboxes(self) -> None:
         """What nobody reads is bounded: it is what a broker must hold for them."""
         clients = [a for a in self.actors.values() if a.name[0] == "c"]
-        held = sum(message.size for actor in clients for message in actor.inbox)
+        held = sum(len(message.payload) for actor in clients for message in actor.inbox)
         budget = self.scene.core.switch.budget
         floors = FLOOR_BYTES * len(clients)
         assert held <= budget.in_flight_max + POOL_BYTES + floors

@@ -128,6 +128,14 @@ class ClientScene:
         """The application sends bytes."""
         return self.after(self.core.write(key, data, self.now))
 
+    def write_lane(self, key: str, count: int) -> list[Message]:
+        """The application has put bytes into the lane."""
+        return self.after(self.core.write_lane(key, count, self.now))
+
+    def starve(self, key: str) -> list[Message]:
+        """The application waits for credit for the lane."""
+        return self.after(self.core.starve(key, self.now))
+
     def end(self, key: str, kind: Type) -> list[Message]:
         """The application ends an upload."""
         return self.after(self.core.end(key, kind, self.now))

@@ -143,9 +143,16 @@ class TestMemory:
         bench.core.lane_taken(accepted.lane_token, memory, bench.now)
         bench.look()
         bench.run()
+        for at in (256 * KIB, 300 * KIB):  # what was being read yet goes inline
+            rest += bench.take()
+            assert sum(message.size for message in rest) == at
+            limit = at + 44 * KIB
+            bench.give(Message(Type.CREDIT, stream, offset=at, limit=limit))
+            bench.run()
         rest += bench.take()
-        assert sum(message.size for message in rest) == 256 * KIB
-        assert rest[-1].flags & Flag.WANT
+        assert [m.lane for m in rest if m.lane] == [44 * KIB] * 2
+        flags = [message.flags & Flag.WANT for message in rest if message.lane]
+        assert flags == [Flag.WANT] + [0] * (len(flags) - 1)
         before = bytes(memory.view)
         bench.run()
         assert bench.tasks == []
