@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import random
 from typing import Any
 
@@ -13,6 +14,9 @@ from .parameters import Options
 PAUSE_SECONDS_MAX = 10.0
 JITTER = 0.2
 """Share by which a pause is shorter or longer, so that callers do not retry as one."""
+
+AUTHORITIES_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+"""Variables of the environment that the SDK's HTTP library heeds."""
 
 _requests = logging.getLogger("storagebus.drivers.azure.requests")
 _requests.setLevel(logging.WARNING)  # the SDK tells of each request in twenty lines
@@ -63,23 +67,35 @@ def _transport(options: Options) -> Any:
     import requests
     from azure.core.pipeline.transport import RequestsTransport
     from requests.adapters import HTTPAdapter
+    from requests.utils import get_environ_proxies
 
     session = requests.Session()
+    # Asked once for the one host there is: for each request it would be a tenth of all
+    # that a small one costs.
+    session.proxies.update(get_environ_proxies(options.serviceurl))
+    session.trust_env = False
     connections = options.maxthreads + CALLERS_CONNECTIONS
     for scheme in ("https://", "http://"):
         session.mount(scheme, HTTPAdapter(pool_connections=4, pool_maxsize=connections))
-    if options.skipverify:
-        import urllib3
-
-        urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
     return RequestsTransport(
         session=session,
         session_owner=True,
         connection_timeout=options.connecttimeout,
         read_timeout=options.readtimeout,
-        connection_verify=not options.skipverify,
+        connection_verify=_verified_by(options),
         connection_data_block_size=256 << 10,
     )
+
+
+def _verified_by(options: Options) -> bool | str:
+    """Whether certificates are verified, or by which file of authorities."""
+    if options.skipverify:
+        import urllib3
+
+        urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
+        return False
+    named = (os.environ.get(name) for name in AUTHORITIES_VARIABLES)
+    return next(filter(None, named), True)
 
 
 def _retry_policy(options: Options) -> Any:

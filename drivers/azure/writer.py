@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from ..errors import (
     PreconditionError,
@@ -122,15 +123,16 @@ class AzureWriter(PartWriter):
             self._step = self._staging.touch(self._step)
 
     def _store_block(self, number: int, buffer: PartBuffer) -> Block:
-        body = buffer.body()
+        body: Any = buffer.body()
+        if self._container.options.validated and isinstance(body, bytearray):
+            body = bytes(body)  # the SDK makes digests of nothing else
         name = block_id(self._step.owner, number)
         stage_block(
             self._container,
             self._staging.key,
             self._path,
             name,
-            # The SDK copies a bytearray to find its length, but not bytes.
-            bytes(body) if isinstance(body, bytearray) else body,
+            body,
             len(buffer),
         )
         return Block(name, len(buffer))

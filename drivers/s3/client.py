@@ -79,6 +79,7 @@ def make_client(options: Options, endpoint_url: str | None = None) -> Any:
         config=config,
     )
     client.meta.events.register("before-call.s3.HeadBucket", _go_where_told)
+    _send_at_once(client)
     if options.content_md5:
         _sign_digests(client)
     if not options.on_aws:
@@ -90,6 +91,19 @@ def make_client(options: Options, endpoint_url: str | None = None) -> Any:
     if options.loglevel != "off":
         _log_requests(client)
     return client
+
+
+def _send_at_once(client: Any) -> None:
+    """Send bodies that are in memory with their request.
+
+    The SDK makes files of bytes, and asks before it sends a file whether it may: one
+    more way there and back for every small object.
+    """
+    from botocore import handlers
+
+    wrap = getattr(handlers, "convert_body_to_file_like_object", None)
+    for operation in ("PutObject", "UploadPart"):
+        client.meta.events.unregister(f"before-parameter-build.s3.{operation}", wrap)
 
 
 def _sign_digests(client: Any) -> None:

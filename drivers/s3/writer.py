@@ -239,8 +239,7 @@ class S3Writer(PartWriter):
         assert sender is not None
         last: list[Part] = []
         with self._remembered():
-            sender.drain()
-            if len(self._buffer) or not self._parts():
+            if len(self._buffer) or not self._sent_bytes:
                 # The buffer stays as it is: should the commit fail, more may follow.
                 number = self._take_number()
                 self._next_number = number
@@ -249,6 +248,8 @@ class S3Writer(PartWriter):
                         self._bucket, self._path, multipart, number, self._buffer
                     )
                 ]
+            # The others are on their way meanwhile.
+            sender.drain()
         parts = [*self._parts(), *last]
 
         def publish() -> None:

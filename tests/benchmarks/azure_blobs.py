@@ -1,134 +1,115 @@
-"""The azure driver against the SDK itself, on Azurite, as ratios within one run.
-
-python tests/benchmarks/azure_blobs.py            256 MiB
-python tests/benchmarks/azure_blobs.py --quick    64 MiB
-
-Both sides send blocks of one size, as many at once, and neither adds digests.
-"""
+"""The azure driver against the SDK: one server, one block size, as many at once."""
 
 from __future__ import annotations
 
-import argparse
-import json
-import os
-import sys
-import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent))
+from azure.storage.blob import ContainerClient
+from children import Child
+from cloud_scene import (
+    AT_ONCE,
+    LATENCY_MS,
+    MIB,
+    PIECE,
+    CloudScene,
+    Peer,
+    Sizes,
+    far_figures,
+    figures,
+    memory_figures,
+)
+from figures import Figure
+from servers.azurite import ACCOUNT, KEY, Azurite
 
-from azure.storage.blob import ContainerClient  # noqa: E402
-from measure import peak_growth_bytes, ratio, seconds  # noqa: E402
-from servers.azurite import ACCOUNT, KEY, Azurite  # noqa: E402
-
-from storagebus.drivers import StorageDriver, create  # noqa: E402
-
-MIB = 1 << 20
-PIECE = os.urandom(MIB)
 BLOCK_BYTES = 8 * MIB
-AT_ONCE = 4
-ROUNDS = 3
-UPLOADS_COUNT = 32
-UPLOADS: dict[str, dict[str, Any]] = {
-    "32 uploads, default": {},
-    "32 uploads, budget 32 MiB": {"memorybudget": 32 * MIB, "chunksize": 4 * MIB},
-}
+CONTAINER = "bench"
+SMALL_BUDGET = {"memorybudget": 32 * MIB, "chunksize": 4 * MIB}
+DELAY = str(Path(__file__).with_name("delay.py"))
 
 
-def upload(driver: StorageDriver, path: str, mebibytes: int) -> None:
-    with driver.writer(path) as writer:
-        for _ in range(mebibytes):
-            writer.write(PIECE)
-        writer.commit()
+class Sdk(Peer):
+    """BlobClient.upload_blob and download_blob.
 
+    Args:
+        service_url: of the account.
+    """
 
-def download(driver: StorageDriver, path: str) -> None:
-    with driver.reader(path) as stream:
-        while stream.read(MIB):
+    def __init__(self, service_url: str) -> None:
+        self.container = ContainerClient(
+            service_url,
+            CONTAINER,
+            credential={"account_name": ACCOUNT, "account_key": KEY},
+            api_version="2023-11-03",
+            max_single_put_size=BLOCK_BYTES,
+            max_block_size=BLOCK_BYTES,
+            max_single_get_size=BLOCK_BYTES,
+            max_chunk_get_size=BLOCK_BYTES,
+        )
+
+    def upload(self, mib: int, parts_at_once: int) -> None:
+        # Its memory counts as the producer's: the SDK cannot be written to.
+        self.container.get_blob_client("t").upload_blob(
+            PIECE * mib, overwrite=True, max_concurrency=parts_at_once
+        )
+
+    def download(self, parts_at_once: int) -> None:
+        blob = self.container.get_blob_client("t")
+        for _ in blob.download_blob(max_concurrency=parts_at_once).chunks():
             pass
 
+    def put(self, number: int, content: bytes) -> None:
+        self.container.upload_blob(f"s/{number}", content, overwrite=True)
 
-def uploads_at_once(driver: StorageDriver, mebibytes: int) -> None:
-    threads = [
-        threading.Thread(target=upload, args=(driver, f"/many/{number}", mebibytes))
-        for number in range(UPLOADS_COUNT)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    def get(self, number: int) -> bytes:
+        content: bytes = self.container.download_blob(f"s/{number}").readall()
+        return content
 
 
-def main() -> None:
-    arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--quick", action="store_true")
-    size = 64 if arguments.parse_args().quick else 256
+def measured(sizes: Sizes, rows: list[str]) -> Iterator[Figure]:
+    """The figures of the driver.
+
+    Args:
+        sizes: how much is measured.
+        rows: which of "near", "far" and "memory".
+    """
     server = Azurite().start()
     try:
-        for name, figures in measured(server, size).items():
-            print(json.dumps({"what": name, **figures}), flush=True)
+        near = Sdk(server.service_url)
+        near.container.create_container()
+        scene = CloudScene("azure", _given(server.service_url), near, sizes)
+        try:
+            if "near" in rows:
+                yield from figures(scene, "SDK")
+            if "memory" in rows:
+                yield from memory_figures(scene, SMALL_BUDGET)
+        finally:
+            scene.close()
+        if "far" in rows:
+            yield from _far(server, sizes)
     finally:
         server.remove()
 
 
-def measured(server: Any, size: int) -> dict[str, dict[str, float]]:
-    """The figures: seconds of both sides with their ratio, and mebibytes."""
-    client = ContainerClient(
-        server.service_url,
-        "bench",
-        credential={"account_name": ACCOUNT, "account_key": KEY},
-        api_version="2023-11-03",
-        max_single_put_size=BLOCK_BYTES,
-        max_block_size=BLOCK_BYTES,
-        max_single_get_size=BLOCK_BYTES,
-        max_chunk_get_size=BLOCK_BYTES,
-    )
-    client.create_container()
-    given = {
+def _far(server: Azurite, sizes: Sizes) -> Iterator[Figure]:
+    with Child(DELAY, server.port, LATENCY_MS) as line:
+        url = f"http://127.0.0.1:{line.ready}/{ACCOUNT}"
+        scene = CloudScene("azure", _given(url), Sdk(url), sizes)
+        try:
+            yield from far_figures(scene, "SDK")
+        finally:
+            scene.close()
+
+
+def _given(service_url: str) -> dict[str, Any]:
+    return {
         "accountname": ACCOUNT,
         "accountkey": KEY,
-        "container": "bench",
-        "serviceurl": server.service_url,
+        "container": CONTAINER,
+        "serviceurl": service_url,
         "chunksize": BLOCK_BYTES,
         "uploadmaxconcurrency": AT_ONCE,
         "readmaxconcurrency": AT_ONCE,
-        "checksum": "never",
+        "checksum": "never",  # the SDK adds none either
     }
-    blob = client.get_blob_client("sdk")
-    found: dict[str, dict[str, float]] = {}
-
-    def put() -> None:
-        # Its memory counts as the producer's: the SDK cannot be written to.
-        blob.upload_blob(PIECE * size, overwrite=True, max_concurrency=AT_ONCE)
-
-    def get() -> None:
-        for _ in blob.download_blob(max_concurrency=AT_ONCE).chunks():
-            pass
-
-    with create("azure", given) as driver:
-        for name, ours, theirs in (
-            (f"up {size} MiB", lambda: upload(driver, "/ours", size), put),
-            (f"down {size} MiB", lambda: download(driver, "/ours"), get),
-        ):
-            mine, yours, rate = ratio(
-                lambda ours=ours: seconds(ours),  # type: ignore[misc]
-                lambda theirs=theirs: seconds(theirs),  # type: ignore[misc]
-                ROUNDS,
-            )
-            # As a ratio of speeds: above 1 ours is faster.
-            found[name] = {"ours_s": mine, "sdk_s": yours, "speed": 1 / rate}
-    for name, more in UPLOADS.items():
-        with create("azure", given | more) as driver:
-            grown = peak_growth_bytes(
-                [os.getpid()],
-                lambda driver=driver: uploads_at_once(driver, size // 8),  # type: ignore[misc]
-            )
-            found[name] = {"peak_mib": grown / MIB}
-    client.close()
-    return found
-
-
-if __name__ == "__main__":
-    main()

@@ -83,3 +83,9 @@ class Telltale:
     def close(self) -> None:
         self._server.shutdown()
         self._server.server_close()
+
+    def __enter__(self) -> Telltale:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

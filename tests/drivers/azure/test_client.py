@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import azure.identity
@@ -31,6 +32,25 @@ def test_there_is_a_connection_for_every_thread() -> None:
     session = service._config.transport.session
     pool = session.get_adapter("https://host")._pool_maxsize
     assert pool == 7 + CALLERS_CONNECTIONS
+    service.close()
+
+
+def test_the_environment_is_heeded_though_asked_only_once(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("https_proxy", "http://proxy.example.org:3128")
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path))
+    service = make_service(options())
+    transport = service._config.transport
+    assert transport.session.proxies["https"] == "http://proxy.example.org:3128"
+    assert transport.connection_config.verify == str(tmp_path)
+    assert transport.session.trust_env is False
+    service.close()
+    monkeypatch.setenv("no_proxy", "account.blob.core.windows.net")
+    service = make_service(options(skipverify=True))
+    transport = service._config.transport
+    assert "https" not in transport.session.proxies
+    assert transport.connection_config.verify is False
     service.close()
 
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 from botocore.stub import Stubber
+from telltale import Reply, Telltale
 
 from storagebus.drivers.errors import AccessDeniedError
 from storagebus.drivers.s3.client import CALLERS_CONNECTIONS, S3Clients, make_client
@@ -122,6 +125,21 @@ class StsSession:
 
 ROLE = "arn:aws:iam::123456789012:role/registry"
 ASKED = {"RoleArn": ROLE, "RoleSessionName": "storagebus", "DurationSeconds": 3600}
+
+
+@pytest.mark.parametrize("body", [b"x" * 100, bytearray(b"x" * 100)])
+@pytest.mark.parametrize("checksum", ["md5", "supported", "required"])
+def test_a_body_in_memory_goes_with_its_request(
+    body: bytes | bytearray, checksum: str
+) -> None:
+    """Without asking first, which would be one more way there and back."""
+    with Telltale(Reply(400, "Refused")) as server:
+        given = options(
+            regionendpoint=server.url, forcepathstyle=True, checksum=checksum
+        )
+        with closing(make_client(given)) as client, pytest.raises(ClientError):
+            client.put_object(Bucket="tests", Key="k", Body=body)
+        assert "PUT" in server.heard[0] and "100-continue" not in server.heard[0]
 
 
 def test_a_role_is_assumed() -> None:
