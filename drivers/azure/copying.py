@@ -129,19 +129,17 @@ def copy_blocks(
         stage_block(container, destination, path, name, content, span.size)
         return Block(name, span.size)
 
-    def copied(copy: Callable[[Span], Block]) -> list[Block]:
-        return copy_spans(
-            container.clients,
-            copy,
-            _spans(container, found.size),
-            min(container.options.copymaxconcurrency, container.options.maxthreads),
-            path,
-        )
-
+    options = container.options
+    at_once_max = min(options.copymaxconcurrency, options.maxthreads)
+    wanted = _spans(found.size, options.copychunksize)
     try:
-        return copied(fill)
+        return copy_spans(container.clients, fill, wanted, at_once_max, path)
     except (UnsupportedMethodError, AccessDeniedError):
-        return copied(relay)
+        # What passes through this process takes memory: half of what streams may.
+        least = next(_spans(found.size, options.chunksize)).size
+        at_once_max = min(at_once_max, max(1, options.memorybudget // (2 * least)))
+        wanted = _spans(found.size, options.chunksize)
+        return copy_spans(container.clients, relay, wanted, at_once_max, path)
 
 
 def _copy_at_once(
@@ -249,10 +247,10 @@ def _abort(container: Container, key: str, path: str, copy_id: str) -> None:
         container.delete(key, path, unquoted(left.etag))
 
 
-def _spans(container: Container, size: int) -> Iterator[Span]:
+def _spans(size: int, span_bytes: int) -> Iterator[Span]:
     """The blocks of a copy. Half of all blocks stay free for an append."""
     least = -(-size // (BLOCKS_MAX // 2))
-    return spans(size, max(container.options.copychunksize, least))
+    return spans(size, max(span_bytes, least))
 
 
 def _sourced(container: Container, source: str) -> Callable[[], str]:

@@ -13,8 +13,9 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
-CALLERS_CONNECTIONS = 32
-"""Connections for calls of the driver's callers, besides one a transfer thread."""
+CALLERS_CONNECTIONS = 224
+"""Connections for calls of the driver's callers, besides one a transfer thread: kept
+are only those that were ever needed at once."""
 
 _T = TypeVar("_T")
 

@@ -11,6 +11,7 @@ hundred of them freed by many threads leave it twice the budget in fragments.
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import deque
 
@@ -24,6 +25,12 @@ class PartBudget:
 
     def __init__(self, bytes_max: int) -> None:
         self.bytes_max = bytes_max
+        self._begin()
+
+    def _begin(self) -> None:
+        """Nothing is reserved. In a forked child, too: streams stay with the parent,
+        and a lock that was held at the fork would stay locked for ever."""
+        self._pid = os.getpid()
         self._reserved_bytes = 0
         self._peak_bytes = 0
         self._spare: list[bytearray] = []
@@ -52,6 +59,8 @@ class PartBudget:
         """
         if count > self.bytes_max:
             return False
+        if self._pid != os.getpid():
+            self._begin()
         with self._changed:
             turn = object()
             self._waiting.append(turn)
@@ -71,6 +80,8 @@ class PartBudget:
 
     def release(self, count: int) -> None:
         """Give back what was reserved."""
+        if self._pid != os.getpid():
+            return  # reserved by the process that this one was forked from
         with self._changed:
             self._reserved_bytes -= count
             if not self._reserved_bytes:

@@ -143,7 +143,19 @@ def test_large_objects_are_copied_in_blocks(
 def test_a_source_that_the_service_cannot_read_is_copied_otherwise(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    driver = make(chunksize=MIB, copychunksize=MIB)
+    driver = make(chunksize=MIB, copychunksize=2 * MIB, memorybudget=4 * MIB)
+    container = inner(driver)._container
+    real, under_way, sizes = container.call, [0], []
+
+    def counting(operation: str, *args: Any, **given: Any) -> Any:
+        if operation != "download_blob" or "length" not in given:
+            return real(operation, *args, **given)
+        under_way[0] += 1
+        sizes.append(under_way[0] * given["length"])
+        try:
+            return real(operation, *args, **given)
+        finally:
+            under_way[0] -= 1
 
     def refuse(*args: object, **given: object) -> Any:
         raise errors.UnsupportedMethodError("the service cannot read the source")
@@ -153,10 +165,14 @@ def test_a_source_that_the_service_cannot_read_is_copied_otherwise(
     with driver.writer("/a") as upload:
         upload.write(content)
         upload.commit()
+    monkeypatch.setattr(container, "call", counting)
     with driver.writer("/a", append=True) as upload:
         assert upload.size == len(content)
         upload.write(b"more")
         upload.commit()
+    # The bytes passed through this process: in half of the memory that there is.
+    assert len(sizes) == 4 and max(sizes) <= 2 * MIB
+    monkeypatch.setattr(container, "call", real)
     assert driver.get_content("/a") == content + b"more"
 
 

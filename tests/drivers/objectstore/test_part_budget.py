@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from random import Random
@@ -111,3 +112,30 @@ def test_spare_buffers_make_room_for_what_is_reserved() -> None:
     budget.release(40)
     assert budget.reserve(60)
     assert sum(map(len, budget._spare)) + budget.reserved_bytes <= 100 + 60
+
+
+def test_a_forked_child_has_the_whole_budget_though_the_lock_was_held() -> None:
+    budget = PartBudget(10)
+    assert budget.reserve(8)
+    with budget._changed:
+        child = os.fork()
+        if child == 0:
+            try:
+                fine = budget.reserve(10) and budget.reserved_bytes == 10
+                budget.release(10)
+                os._exit(0 if fine and budget.reserved_bytes == 0 else 1)
+            finally:
+                os._exit(2)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert budget.reserved_bytes == 8
+    budget.release(8)
+
+
+def test_what_a_parent_reserved_is_not_given_back_by_its_child() -> None:
+    budget = PartBudget(10)
+    assert budget.reserve(8)
+    child = os.fork()
+    if child == 0:
+        budget.release(8)
+        os._exit(0 if budget.reserve(10) and not budget.reserve(1) else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
