@@ -35,9 +35,11 @@ from .streams import Arrival, Desk, Stream, cancelled
 
 PIECE_BYTES = (65_536, 262_144, CHUNK_BYTES_MAX)
 """Sizes of the first, the second and all further pieces of an object."""
+ALIGNED_BYTES = 1_048_576
+"""Pieces end where its multiples are in the stream, so that whoever reads as much, or
+half of it, at a time gets it of one piece: what lies across two is copied twice."""
 LANE_PIECE_BYTES = 2_097_152
-"""Piece that is read into a lane at once. It ends where its multiples are in the
-stream, so that whoever reads as much at a time gets it in one."""
+"""The same for pieces that are read into a lane."""
 PAGES_BYTES_MAX = 262_144
 """Pages that one job may make."""
 
@@ -188,12 +190,13 @@ class Download(Stream):
         return min(self._flow.room, self._piece_bytes())
 
     def _piece_bytes(self) -> int:
+        at = self._flow.sent
         if self.segment is not None:
-            at = self._flow.sent
             to_boundary = LANE_PIECE_BYTES - at % LANE_PIECE_BYTES
             return min(to_boundary, self.segment.room(at))
+        to_boundary = ALIGNED_BYTES - at % ALIGNED_BYTES
         wanted = PIECE_BYTES[min(self._read, len(PIECE_BYTES) - 1)]
-        return min(wanted, self._chunk_bytes_max)
+        return min(wanted, to_boundary, self._chunk_bytes_max)
 
     def _send(self, piece: bytes) -> None:
         if not self._accepted:

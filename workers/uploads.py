@@ -41,8 +41,8 @@ from .upload_jobs import (
     WritePieces,
 )
 
-UPLOAD_WINDOW_BYTES_MAX = 2_097_152
-"""Bytes of one upload that may wait here for the driver."""
+UPLOAD_WINDOW_BYTES_MAX = 4_194_304
+"""Bytes of one upload that may be on their way, or wait here for the driver."""
 UPLOAD_WINDOW_BYTES_MIN = 262_144
 """The same where there are many uploads."""
 LANE_WRITE_BYTES_MAX = 2_097_152
