@@ -19,17 +19,19 @@ from collections.abc import Callable
 from random import Random
 from typing import Any, NamedTuple
 
-from ..drivers.errors import ProtocolError
+from ..drivers.errors import Executed, ProtocolError, UnavailableError
 from . import admin
 from .greeting import Refusal, welcome_of
 from .messages import (
     BUS_SERVICE,
+    UNFENCED,
     Farewell,
     Hello,
     Load,
     Open,
     Reason,
     Update,
+    error_message,
     pack,
     parse,
 )
@@ -47,6 +49,10 @@ SUSPECT_BEATS = 2
 STUCK_S = 5.0
 """How long a worker may hold on to a call that nobody waits for, before it gets no new
 work; if that lasts, whoever has started it ends it (`workers/health.py`)."""
+STANDSTILL_S = 0.5
+"""A beat so late means that the broker stood still, or as good as that."""
+DOUBT_S = 0.2
+"""How long what arrives after that may have waited for it all the while."""
 SWEEP_S = 0.05
 """Time in which lost connections are gathered before all at a door are pinged."""
 
@@ -111,6 +117,7 @@ class BrokerCore:
         self._epoch = seed
         self._strangers = Strangers()
         self._beat_at = now
+        self._doubt_until = now
         self._reviewed = now
         self._sweep_at: float | None = None
         self._sweep_doors: set[Door] = set()
@@ -121,6 +128,8 @@ class BrokerCore:
         self, peer: Peer, message: Message | ProtocolError, now: float
     ) -> None:
         """A message has arrived, or something that is none."""
+        if now - self._beat_at > STANDSTILL_S:
+            self._doubt_until = now + DOUBT_S
         session = self.sessions.get(peer)
         if isinstance(message, ProtocolError):
             self._offended(peer, session, message, now)
@@ -365,6 +374,12 @@ class BrokerCore:
         if wanted.service == BUS_SERVICE:
             answer = admin.answer(self, wanted, message, now)
             self._send(client, answer, message.stream)
+        elif now < self._doubt_until and message.code in UNFENCED:
+            # Its client may long have turned to another broker, and written since.
+            old = UnavailableError(
+                "the broker stood still; this may be old", executed=Executed.NO
+            )
+            self._send(client, error_message(old, message.stream), message.stream)
         else:
             self.switch.open(client, wanted.service, message, now)
 

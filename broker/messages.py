@@ -58,6 +58,8 @@ class Operation(IntEnum):
     OBITUARY = 66
 
 
+UNFENCED = frozenset({Operation.PUT, Operation.MOVE, Operation.DELETE})
+"""Operations that change something at once, and have no claim to fence them off."""
 DOWNLOADS = frozenset({Operation.LIST, Operation.WALK, Operation.READ})
 UPLOADS = frozenset({Operation.WRITE})
 STREAMS = DOWNLOADS | UPLOADS

@@ -42,7 +42,7 @@ from ..drivers.errors import (
     UnavailableError,
     UnsupportedMethodError,
 )
-from ..drivers.standing import Lease, Standing, lease_s
+from ..drivers.standing import Standing
 from .actions import Action, Note, Offers, Send, Start, Stop, Withdraw
 from .drain import PART_S, Drain
 from .exits import Exit
@@ -122,10 +122,12 @@ class WorkerCore:
     ) -> None:
         """A message has arrived, or something that is none."""
         link = self.links[number]
-        link.lease = link.lease.renewed(now)
         if isinstance(message, ProtocolError):
             self._abort(link, message.detail, now)
         else:
+            proof = link.hear(message, now)
+            if proof is not None:
+                self._send(link, proof)
             try:
                 send, events = link.session.received(message, now)
             except ProtocolError as error:
@@ -256,7 +258,7 @@ class WorkerCore:
             elif isinstance(event, Opened):
                 hello = link.session.hello
                 link.calls, link.opens = Use(hello.slots), Use(hello.streams)
-                link.lease = Lease(now, lease_s(event.welcome.heartbeat_ms / 1000))
+                link.begin_lease(event.welcome.heartbeat_ms / 1000, now)
                 link.last_stream = 0
                 broker = event.welcome.broker
                 self.outbox.append(Note(f"joined broker {broker!r}"))
@@ -376,10 +378,9 @@ class WorkerCore:
             error.executed = Executed.NO
             self._refuse_open(link, message, error)
             return
-        full = self._objection(stream)
-        if full:
-            busy = BusyError(full, retry_after_s=RETRY_AFTER_S)
-            self._refuse_open(link, message, busy)
+        objection = link.doubt(stream) or self._objection(stream)
+        if objection is not None:
+            self._refuse_open(link, message, objection)
             return
         link.streams[stream.id] = stream
         link.use_of(stream).add()
@@ -401,13 +402,16 @@ class WorkerCore:
             return ()
         return request.lane_kinds
 
-    def _objection(self, stream: Stream) -> str:
-        """Why a stream cannot be taken now; "" when it can."""
+    def _objection(self, stream: Stream) -> StorageError | None:
+        """Why a stream cannot be taken now, if so."""
         if stream.is_call:
-            most = self._slots * CALLS_PER_SLOT_MAX
-            return f"the worker has {most} calls" if self._calls >= most else ""
-        most = self._streams_max
-        return f"the worker has {most} streams open" if self._open >= most else ""
+            most, here = self._slots * CALLS_PER_SLOT_MAX, self._calls
+        else:
+            most, here = self._streams_max, self._open
+        if here < most:
+            return None
+        what = "calls" if stream.is_call else "streams open"
+        return BusyError(f"the worker has {most} {what}", retry_after_s=RETRY_AFTER_S)
 
     def _refuse_open(self, link: Link, message: Message, error: StorageError) -> None:
         self._send(link, error_message(error, message.stream))

@@ -1,4 +1,4 @@
-"""What the worker's machine knows of one broker connection. Records only."""
+"""What the worker's machine knows of one broker connection. Pure."""
 
 from __future__ import annotations
 
@@ -6,12 +6,16 @@ import hashlib
 from dataclasses import replace
 from math import inf
 
-from ..broker.messages import BOOT_BYTES, Hello
+from ..broker.messages import BOOT_BYTES, UNFENCED, Hello
 from ..broker.session import PeerSession, State
-from ..broker.wire import CHUNK_BYTES_MAX
-from ..drivers.standing import Lease
+from ..broker.wire import CHUNK_BYTES_MAX, Message, Type
+from ..drivers.errors import Executed, StorageError, UnavailableError
+from ..drivers.standing import Lease, lease_s
 from .shares import Use
 from .streams import Stream
+
+PROOF_FIRST = 1
+"""Below the tokens of proofs: that of the session's own PINGs."""
 
 
 class Link:
@@ -28,6 +32,7 @@ class Link:
         calls: its share of the slots, and what it uses of them.
         opens: its share of the streams, and what it uses of them.
         lease: of its session.
+        proof: token of the PONG until which what arrives may be old; 0 for none.
         fenced: whether the broker has said that no OPEN follows.
         parting_at: when DRAINED was sent, which the broker answers; else None.
         closed: whether the worker has ended it for good.
@@ -41,9 +46,41 @@ class Link:
         self.calls = Use(hello.slots)
         self.opens = Use(hello.streams)
         self.lease = Lease(-inf)
+        self.proof = 0
+        self._proofs = PROOF_FIRST
         self.fenced = False
         self.parting_at: float | None = None
         self.closed = False
+
+    def begin_lease(self, heartbeat_s: float, now: float) -> None:
+        """A session has begun."""
+        self.lease = Lease(now, lease_s(heartbeat_s))
+        self.proof = 0
+
+    def hear(self, message: Message, now: float) -> Message | None:
+        """Something was heard; the PING to send, if that may be old.
+
+        After too long a silence, what comes first may have been on its way all the
+        while, and done elsewhere since. What follows the answer to a PING of now has
+        been sent since.
+        """
+        if self.proof and message.type is Type.PONG and message.offset == self.proof:
+            self.proof = 0
+        was_silent = self.is_open and self.lease.silent_s(now)
+        self.lease = self.lease.renewed(now)
+        if not was_silent:
+            return None
+        self._proofs += 1
+        self.proof = self._proofs
+        return Message(Type.PING, offset=self.proof)
+
+    def doubt(self, stream: Stream) -> StorageError | None:
+        """Why a stream that was asked for just now must not be begun, if so."""
+        if not self.proof or stream.operation not in UNFENCED:
+            return None
+        return UnavailableError(
+            "the worker heard nothing for long; this may be old", executed=Executed.NO
+        )
 
     @property
     def is_open(self) -> bool:

@@ -8,8 +8,9 @@ import pytest
 from broker_world import World
 from scene import Scene
 
-from storagebus.broker.messages import Operation, Reason
+from storagebus.broker.messages import UNFENCED, Operation, Reason, error_of
 from storagebus.broker.wire import Message, Type, pack_map
+from storagebus.drivers.errors import Executed
 
 SEEDS = int(os.environ.get("STORAGEBUS_SEEDS", "500"))
 BLOCK = 50
@@ -113,3 +114,22 @@ def test_next_deadline_never_lies() -> None:
             core, scene = world.scene.core, world.scene
             core.tick(scene.now)
             assert core.next_deadline() > scene.now
+
+
+def test_what_waited_for_a_broker_that_stood_still_is_not_passed_on() -> None:
+    """Its client may have turned to another broker, and written since."""
+    scene = Scene()
+    scene.greet("w1")
+    scene.greet("c1")
+    scene.now += 5.0  # nobody has called tick: the process was stopped
+    for stream, operation in enumerate(sorted(UNFENCED), 1):
+        ((name, message),) = scene.open("c1", stream, operation)
+        error = error_of(message)
+        assert (name, message.stream) == ("c1", stream)
+        assert (error.executed, error.temporary) == (Executed.NO, True)
+    ((name, _),) = scene.open("c1", 10, Operation.STAT)
+    assert name == "w1"
+    # What comes later was sent later.
+    scene.pass_time(0.3)
+    ((name, message),) = scene.open("c1", 11, Operation.PUT)
+    assert (name, message.type) == ("w1", Type.OPEN)

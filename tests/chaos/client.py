@@ -24,6 +24,8 @@ from .lane import PIECE_BYTES_MAX, Lane, Mix
 from .ledger import Ledger
 from .stores import AsyncStore, SyncStore, run_blocking
 
+WARM_UPS_MAX = 10
+
 
 @dataclass(frozen=True, slots=True)
 class Task:
@@ -121,12 +123,14 @@ def _run_async(
 
 async def _warm_up(store: SyncStore | AsyncStore) -> None:
     """An upload that is dropped, so that what a process opens once is open."""
-    try:
-        upload = await store.writer("/warm/up")
-        await upload.write(bytes(PIECE_BYTES_MAX))
-        await upload.cancel()
-    except StorageError:
-        pass  # one that is struck already
+    for _ in range(WARM_UPS_MAX):
+        try:
+            upload = await store.writer("/warm/up")
+            await upload.write(bytes(PIECE_BYTES_MAX))
+            await upload.cancel()
+            return
+        except StorageError:
+            pass  # one that is struck already
 
 
 def _lanes(task: Task, store: SyncStore | AsyncStore, calls: Calls) -> list[Lane]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -106,7 +107,7 @@ class Ledger:
 
     def note(self, event: str, **facts: Any) -> None:
         """Write a line; it survives the process, not the machine."""
-        line = json.dumps({"event": event, **facts}) + "\n"
+        line = json.dumps({"event": event, **facts, "at": time.time()}) + "\n"
         with self._lock:
             os.write(self._fd, line.encode())
 
@@ -155,6 +156,7 @@ def settle(ledgers: Iterable[Path]) -> Account:
         with ledger.open() as lines:
             for entry in entries(lines):
                 event = entry.pop("event")
+                del entry["at"]
                 if event not in ("begin", "done", "unknown", "failed", "seen"):
                     account.notes.setdefault(event, []).append(entry)
                     continue

@@ -12,7 +12,7 @@ from pathlib import Path
 from .check import Findings, inspect
 from .fleet import Fleet, Member, State
 from .leaks import left_on_disk, unsettled
-from .ledger import settle
+from .ledger import Ledger, settle
 from .report import Report
 from .scene import FAR, PROXIED, Scene, Settings
 from .schedule import STORE_LASTS, Strike, strikes
@@ -59,6 +59,7 @@ class Run:
         self._heal_at: float | None = None
         self._read: dict[Path, int] = {}
         self._transfers = 0
+        self._notes = Ledger(self._scene.folder / "strikes.log")
         self._keep_ledgers = keep_ledgers
 
     def report(self) -> Report:
@@ -73,8 +74,8 @@ class Run:
             self._fleet.is_over = True
             self._fleet.close()
             if self._keep_ledgers is not None:
-                for ledger in self._scene.ledgers():
-                    shutil.copy(ledger, self._keep_ledgers)
+                for file in (*self._scene.ledgers(), *self._scene.folder.glob("*.log")):
+                    shutil.copy(file, self._keep_ledgers)
             self._scene.close()
 
     # -- phases ---------------------------------------------------------------
@@ -172,13 +173,19 @@ class Run:
             self._struck["spared"] += 1  # somebody must be there to work
             return
         victim = victims[int(strike.choice * len(victims))]
-        self._struck[strike.kind] += 1
+        self._count_strike(strike, victim.program.name, victim.pid)
         if action == "kill":
             self._fleet.kill(victim)
         elif action == "term":
             self._fleet.terminate(victim)
         else:
             self._fleet.stop(victim, strike.seconds)
+
+    def _count_strike(self, strike: Strike, victim: str, pid: int = 0) -> None:
+        self._struck[strike.kind] += 1
+        self._notes.note(
+            strike.kind, victim=victim, pid=pid, seconds=round(strike.seconds, 2)
+        )
 
     def _healthy(self, kind: str) -> list[Member]:
         """Those that are ready and not cut off."""
@@ -194,7 +201,7 @@ class Run:
         if not possible or not others or name in self._cut:
             self._struck["spared"] += 1
             return
-        self._struck[strike.kind] += 1
+        self._count_strike(strike, name)
         if strike.kind == "reset":
             for proxy in scene.proxies:
                 proxy.kill_connections()
@@ -209,7 +216,7 @@ class Run:
         store = self._scene.store
         if store is None or self._heal_at is not None:
             return
-        self._struck[strike.kind] += 1
+        self._count_strike(strike, "store")
         store.harm(strike.kind.partition(":")[2])
         if strike.kind in STORE_LASTS:
             self._heal_at = now + strike.seconds
@@ -273,5 +280,5 @@ class Run:
                 text = file.read()
             whole = text.rfind(b"\n") + 1
             self._read[path] = self._read.get(path, 0) + whole
-            self._transfers += text[:whole].count(b'{"event": "transfer"}\n')
+            self._transfers += text[:whole].count(b'{"event": "transfer"')
         return self._transfers

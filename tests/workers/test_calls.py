@@ -272,10 +272,7 @@ def test_a_put_that_nobody_waits_for_must_not_take_effect(bench, end):
         bench.give(Message(Type.CANCEL, stream))
     else:
         bench.tick(3.1, silent=True)
-        # What arrives now is for what begins from now on.
-        bench.give(Message(Type.PONG))
-        bench.open(Operation.PUT, payload=b"y")
-        assert bench.tasks[1].stream.standing.objection(bench.now) is None
+        bench.give(Message(Type.PONG, offset=1))
     assert standing.objection(bench.now).executed is Executed.NO
 
 
@@ -292,3 +289,24 @@ def test_streams_have_fences_of_their_own(bench):
     bench.open(Operation.WRITE)
     bench.open(Operation.READ, limit=1_000_000)
     assert [task.stream.standing for task in bench.tasks] == [None, None]
+
+
+@pytest.mark.parametrize("operation", [Operation.PUT, Operation.MOVE, Operation.DELETE])
+def test_what_comes_after_a_long_silence_may_be_old(bench, operation):
+    """Until a PING of now is answered: then what comes was sent since."""
+    bench.tick(3.1, silent=True)
+    bench.take()
+    bench.open(operation)
+    ping, refused = bench.take()
+    assert ping.type is Type.PING
+    error = error_of(refused)
+    assert (error.executed, error.temporary) == (Executed.NO, True)
+    bench.open(Operation.STAT)
+    assert len(bench.tasks) == 1
+    bench.give(Message(Type.PONG, offset=1))  # of an earlier PING
+    bench.open(operation)
+    assert len(bench.tasks) == 1
+    bench.give(Message(Type.PONG, offset=ping.offset))
+    bench.open(operation)
+    assert len(bench.tasks) == 2
+    assert bench.tasks[1].stream.standing.objection(bench.now) is None
