@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import signal
 import threading
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 from bus_processes import BusProcesses
 
-from storagebus.client import Client
+from storagebus.client import AsyncClient, Client
 from storagebus.drivers.errors import StorageError
 
 pytestmark = pytest.mark.slow
@@ -127,3 +128,42 @@ def test_brokers_are_replaced_one_by_one_without_a_failed_call(
         thread.join(30)
     assert failures == []
     assert min(done) > 0
+
+
+def test_an_upload_and_its_commit_outlive_every_broker_in_turn(
+    bus: BusProcesses,
+) -> None:
+    data = pattern(SIZE)
+    with Client(bus.endpoints, deadline=20.0) as client:
+        with client.writer("/turns/x") as upload:
+            for start in range(0, SIZE, 2 * MIB):
+                upload.write(data[start : start + 2 * MIB])
+                if start in (4 * MIB, 12 * MIB):
+                    number = broker_of(client, bus)
+                    bus.kill_broker(number)
+                    upload.write(b"")
+                    bus.start_broker(number)
+                    bus.wait_ready(2)
+            bus.kill_broker(broker_of(client, bus))
+            upload.commit()
+        assert client.get_content("/turns/x") == data
+
+
+def test_the_asynchronous_client_goes_on_as_well(bus: BusProcesses) -> None:
+    data = pattern(SIZE)
+
+    async def run() -> bytes:
+        async with AsyncClient(bus.endpoints, deadline=20.0) as client:
+            async with client.writer("/async/x") as upload:
+                await upload.write(data[: 5 * MIB])
+                await asyncio.to_thread(kill_one)
+                await upload.write(data[5 * MIB :])
+                await upload.commit()
+            async with client.reader("/async/x") as stream:
+                return await stream.read()
+
+    def kill_one() -> None:
+        # Whichever it is, half of the clients are at it.
+        bus.kill_broker(0)
+
+    assert asyncio.run(run()) == data
