@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from pathlib import Path
+import hashlib
 from typing import Any
 
 import pytest
@@ -131,20 +131,12 @@ def test_secrets_are_not_shown() -> None:
         externalid="XSECRET", ssecustomerkey=key,
     )  # fmt: skip
     assert "SECRET" not in repr(found) and "kkkk" not in repr(found)
-    assert set(found.secrets) == {"AKSECRET", "SKSECRET", "STSECRET", "XSECRET"}
+    given = {"AKSECRET", "SKSECRET", "STSECRET", "XSECRET"}
+    # The customer's key as it is sent, and its digest, which goes with it.
+    digest = hashlib.md5(b"k" * 32, usedforsecurity=False).digest()
+    assert set(found.secrets) == given | {key, base64.b64encode(digest).decode()}
     public = {parameter.name for parameter in PARAMETERS if parameter.public}
     assert not public & {"accesskey", "secretkey", "sessiontoken", "ssecustomerkey"}
-
-
-def test_the_page_has_every_parameter_and_its_default() -> None:
-    page = (Path(__file__).parents[3] / "drivers" / "s3.md").read_text()
-    table = [line for line in page.splitlines() if line.startswith("| `")]
-    for parameter in PARAMETERS:
-        (line,) = [one for one in table if f"`{parameter.name}`" in one.split("|")[1]]
-        default = parameter.default
-        if isinstance(default, int) and not isinstance(default, bool):
-            shown = f"{default // MIB} MiB" if default % MIB == 0 else str(default)
-            assert f"| {shown} |" in line
 
 
 def test_every_parameter_has_a_help() -> None:
