@@ -361,6 +361,7 @@ class BrokerCore:
             self.counters["workers_ejected"] += len(ejected)
             if sum(worker.is_quarantined for worker in workers) < before:
                 self.switch.feed(service, now)
+        self.roster.is_wary = any(w.is_quarantined for w in self.roster.workers())
 
     # -- messages -------------------------------------------------------------
 

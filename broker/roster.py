@@ -19,12 +19,16 @@ class Roster:
     Args:
         configured: services for which work may wait without a worker.
         chance: source of chance for the choice between workers.
+
+    Attributes:
+        is_wary: whether some worker may be in quarantine.
     """
 
     def __init__(self, configured: tuple[str, ...], chance: Random) -> None:
         self.services: dict[str, list[WorkerSession]] = {
             name: [] for name in configured
         }
+        self.is_wary = False
         self._chance = chance
 
     def knows(self, service: str) -> bool:
@@ -100,8 +104,8 @@ class Roster:
         the least loaded of all would invite.
         """
         workers = self.services.get(service, [])
-        if any(worker.is_quarantined for worker in workers):
-            sound = [w for w in workers if not (w.is_quarantined or w.suspect)]
+        if self.is_wary:
+            sound = [worker for worker in workers if worker.is_sound]
             workers = sound or workers  # when nobody is without fault, everybody works
         if alone:
             workers = [worker for worker in workers if not worker.has_suspect]

@@ -213,6 +213,11 @@ class WorkerSession:
         return self.stuck or self.score.until is not None
 
     @property
+    def is_sound(self) -> bool:
+        """Whether nothing speaks against it."""
+        return not (self.is_quarantined or self.suspect or self.draining)
+
+    @property
     def state(self) -> str:
         """For `status`."""
         if self.draining:

@@ -144,3 +144,16 @@ def test_a_stuck_worker_gets_no_new_work_while_there_is_another() -> None:
     pass_time(scene, 1.5)
     ((name, _),) = [x for x in scene.open("c1", 9) if x[1].type is Type.OPEN]
     assert name == "w1"
+
+
+def test_a_stuck_worker_works_when_the_other_one_is_about_to_end() -> None:
+    scene = Scene()
+    scene.greet("c1")
+    scene.greet("w1", slots=8)
+    scene.open("c1", 1, Operation.STAT)
+    scene.say("c1", Type.CANCEL, 1)
+    scene.greet("w2", slots=8)
+    pass_time(scene, STUCK_S + 1.5)
+    scene.say("w2", Type.DRAIN)
+    ((name, _),) = [x for x in scene.open("c1", 2) if x[1].type is Type.OPEN]
+    assert name == "w1"
