@@ -86,8 +86,9 @@ class Bucket(Store):
         if self._digests and operation in _WITH_BODY:
             arguments["ContentMD5"] = _md5_of(arguments["Body"])
         with self.errors(path):
-            method = getattr(self.clients.client(), operation)
-            reply = method(Bucket=self.name, **arguments)
+            copies = operation in _COPIES
+            client = self.clients.copier() if copies else self.clients.client()
+            reply = getattr(client, operation)(Bucket=self.name, **arguments)
         step()
         return reply
 

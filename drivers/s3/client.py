@@ -16,6 +16,10 @@ from .parameters import Options
 _log = logging.getLogger("storagebus.drivers.s3")
 
 
+COPY_READ_SECONDS = 120
+"""Thirty-two parts of 32 MiB copied at once keep a slow disk busy for a while."""
+
+
 class S3Clients(Clients):
     """What talks to the server, made at the first call in each process.
 
@@ -31,6 +35,13 @@ class S3Clients(Clients):
         """The client for requests."""
         return self.one("requests", lambda: make_client(self._options))
 
+    def copier(self) -> Any:
+        """The client for requests whose bytes the server copies before it answers."""
+        patience = max(self._options.readtimeout, COPY_READ_SECONDS)
+        return self.one(
+            "copies", lambda: make_client(self._options, readtimeout=patience)
+        )
+
     def presigner(self) -> Any:
         """The client that signs redirect URLs, for the endpoint that these have."""
         endpoint = self._options.redirectendpoint
@@ -39,12 +50,15 @@ class S3Clients(Clients):
         return self.one("redirects", lambda: make_client(self._options, endpoint))
 
 
-def make_client(options: Options, endpoint_url: str | None = None) -> Any:
+def make_client(
+    options: Options, endpoint_url: str | None = None, readtimeout: int | None = None
+) -> Any:
     """An S3 client of the SDK.
 
     Args:
         options: the driver's parameters.
         endpoint_url: instead of the one in the parameters.
+        readtimeout: seconds, likewise.
     """
     from botocore.config import Config
 
@@ -56,7 +70,7 @@ def make_client(options: Options, endpoint_url: str | None = None) -> Any:
         signature_version="s3v4" if options.v4auth else "s3",
         user_agent_extra=options.useragent or None,
         connect_timeout=options.connecttimeout,
-        read_timeout=options.readtimeout,
+        read_timeout=readtimeout or options.readtimeout,
         max_pool_connections=options.maxthreads + CALLERS_CONNECTIONS,
         tcp_keepalive=True,
         use_dualstack_endpoint=options.usedualstack or None,

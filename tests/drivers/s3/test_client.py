@@ -39,6 +39,14 @@ def test_no_sdk_before_the_first_call(code: str) -> None:
     subprocess.run([sys.executable, "-c", f"{code}; {check}"], check=True, timeout=60)
 
 
+@pytest.mark.parametrize(("given", "copies"), [(5, 120), (600, 600)])
+def test_a_copy_is_waited_for_longer(given: int, copies: int) -> None:
+    with closing(S3Clients(options(readtimeout=given))) as clients:
+        assert clients.client().meta.config.read_timeout == given
+        assert clients.copier().meta.config.read_timeout == copies
+        assert clients.copier() is clients.copier()
+
+
 def test_a_child_process_makes_its_own() -> None:
     clients = S3Clients(options())
     mine = clients.client()
