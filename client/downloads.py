@@ -256,7 +256,10 @@ class Reading(Download):
             self._memory = accepted
         elif accepted.lane == LANE_FILE:
             transport = self._operations.transport
-            self.file = await transport.run(lambda: fetch_file(accepted, self._path))
+            left_s = self._operations.left(self._attempts)
+            self.file = await transport.run(
+                lambda: fetch_file(accepted, self._path, left_s)
+            )
             if self.file is None:
                 self._lanes.no_file(transport.now())
                 super().close()
@@ -268,8 +271,9 @@ class Reading(Download):
         offer, self._memory = self._memory, None
         assert offer is not None
         handle = self._handle
+        left_s = self._operations.left(self._attempts)
         segment = await self._operations.transport.run(
-            lambda: fetch_memory(offer, writable=False)
+            lambda: fetch_memory(offer, writable=False, left_s=left_s)
         )
         if segment is not None and handle is not None and handle is self._handle:
             handle.adopt(segment)

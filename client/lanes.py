@@ -16,7 +16,6 @@ from math import inf
 from typing import Any, TypeVar
 
 from ..broker.lanes import (
-    STEP_S_MAX,
     WORD,
     Descriptor,
     abstract_name,
@@ -40,6 +39,11 @@ AFTER_BYTES = 2_097_152
 """Bytes of a stream that go through the broker before a segment is fetched: its pages
 have to be made, which costs as much as some mebibytes that go the other way."""
 
+FETCH_S_MAX = 1.0
+"""How long a client waits at a side socket: a worker that is well answers in
+milliseconds, and there is another way."""
+FETCH_PART = 0.25
+"""The same as a part of the time that an operation has left."""
 NO_FILE_S = 60.0
 """How long no file is asked for after one could not be had."""
 
@@ -101,12 +105,13 @@ class Lanes:
         return {"lane": self._host, "lane_kinds": kinds, "lane_window": window}
 
 
-def fetch_file(offer: Accepted, path: str) -> FileLane | None:
+def fetch_file(offer: Accepted, path: str, left_s: float = inf) -> FileLane | None:
     """Take up the offer of a file; None when that does not work. May wait a while.
 
     Args:
         offer: what the worker said.
         path: the object, for errors.
+        left_s: seconds that the operation has left.
     """
     end = offer.lane_start + offer.lane_bytes
 
@@ -119,15 +124,18 @@ def fetch_file(offer: Accepted, path: str) -> FileLane | None:
             raise ProtocolError(f"a lane's file has {status.st_size} of {end} bytes")
         return FileLane(file, offer.lane_start, end, path)
 
-    return _fetch(offer, examine)
+    return _fetch(offer, examine, left_s)
 
 
-def fetch_memory(offer: Accepted, *, writable: bool) -> Segment | None:
+def fetch_memory(
+    offer: Accepted, *, writable: bool, left_s: float = inf
+) -> Segment | None:
     """Take up the offer of a segment; None when that does not work. May wait a while.
 
     Args:
         offer: what the worker said.
         writable: whether this side fills it.
+        left_s: seconds that the operation has left.
     """
 
     def examine(memory: Descriptor) -> Segment:
@@ -136,12 +144,15 @@ def fetch_memory(offer: Accepted, *, writable: bool) -> Segment | None:
         memory.close()
         return segment
 
-    return _fetch(offer, examine)
+    return _fetch(offer, examine, left_s)
 
 
-def _fetch(offer: Accepted, examine: Callable[[Descriptor], _T]) -> _T | None:
+def _fetch(
+    offer: Accepted, examine: Callable[[Descriptor], _T], left_s: float
+) -> _T | None:
     try:
         with socket.socket(socket.AF_UNIX, _KIND) as side:
+            side.settimeout(min(FETCH_S_MAX, left_s * FETCH_PART))
             return _take(side, offer, examine)
     except (OSError, ProtocolError) as error:
         log.debug("no lane of kind %s: %s", offer.lane, error)
@@ -154,7 +165,6 @@ def _take(
     name = abstract_name(offer.lane_address)
     if name is None:
         raise ProtocolError(f"{offer.lane_address!r} is no address of a lane")
-    side.settimeout(STEP_S_MAX)
     side.connect(name)
     if not is_own_user(side):
         raise ProtocolError("another user is at the lane's address")

@@ -298,7 +298,9 @@ class Upload:
         if offer is not None and piece and handle.posted >= after:
             self._memory = None
             segment = await self._operations.transport.run(
-                lambda: fetch_memory(offer, writable=True)
+                lambda: fetch_memory(
+                    offer, writable=True, left_s=self._operations.deadline
+                )
             )
             if segment is not None:
                 handle.adopt(segment)

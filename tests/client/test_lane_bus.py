@@ -18,7 +18,11 @@ from real_bus import RealBus
 
 from storagebus.broker.segment import Segment
 from storagebus.client import AsyncClient, Client, downloads, uploads
-from storagebus.drivers.errors import DataLossError
+from storagebus.drivers.errors import (
+    DataLossError,
+    DeadlineExceededError,
+    UnavailableError,
+)
 
 MIB = 1 << 20
 DATA = random.Random(5).randbytes(9 * MIB + 12_345)
@@ -219,6 +223,47 @@ def test_a_killed_workers_readers_go_on_elsewhere(
             assert data == DATA * 4
             stream.close()
         assert watch.taken.count("down") > 4, "none was taken again"
+
+
+def test_an_object_that_was_replaced_is_not_mixed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STORAGEBUS_LANE", "memory")
+    folder = {"rootdirectory": str(tmp_path)}
+    with (
+        RealBus("filesystem", folder, workers=2) as bus,
+        Client(bus.endpoint) as client,
+    ):
+        fill(client, "/a", DATA * 4)
+        with client.reader("/a") as stream:
+            stream.read(MIB)
+            fill(client, "/a", bytes(len(DATA) * 4))
+            bus.kill_worker()
+            bus.kill_worker()
+            bus.add_worker()
+            with pytest.raises(DataLossError, match="replaced"):
+                stream.read()
+
+
+@pytest.mark.parametrize("mode", ["memory", "auto"])
+def test_a_worker_that_is_stuck_costs_no_more_than_the_deadline(
+    monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    monkeypatch.setenv("STORAGEBUS_LANE", mode)
+    with RealBus() as bus, Client(bus.endpoint, deadline=1.0) as client:
+        fill(client, "/a")
+        stream = client.reader("/a")
+        upload = client.writer("/b")
+        upload.write(DATA[: 3 * MIB])
+        os.kill(bus.workers[0].pid, 19)
+        try:
+            for attempt in (stream.read, lambda: upload.write(DATA), upload.commit):
+                began = time.monotonic()
+                with pytest.raises((DeadlineExceededError, UnavailableError)):
+                    attempt()
+                assert time.monotonic() - began < 2.5
+        finally:
+            os.kill(bus.workers[0].pid, 18)
 
 
 def test_a_killed_workers_uploads_go_on_elsewhere(

@@ -174,7 +174,7 @@ def test_a_hang_up(stranger: Stranger, kind: str) -> None:
 def test_silence_is_not_waited_for(
     stranger: Stranger, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lanes, "STEP_S_MAX", 0.1)
+    monkeypatch.setattr(lanes, "FETCH_S_MAX", 0.1)
     stranger.answer(lambda connection: None)
     refused(stranger, kind)
 

@@ -35,6 +35,12 @@ def _no_lane(monkeypatch: pytest.MonkeyPatch) -> None:
 SIZE = 24 * MIB
 
 
+@pytest.fixture(autouse=True)
+def by_the_broker(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that was handed over would outlive all of this; see test_lane_bus."""
+    monkeypatch.setenv("STORAGEBUS_LANE", "off")
+
+
 def pattern(size: int, seed: int = 1) -> bytes:
     """Bytes that show where they belong."""
     return random.Random(seed).randbytes(size)
