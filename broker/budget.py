@@ -10,6 +10,7 @@ never exceeds `streams_max * floor_bytes + pool_bytes`.
 from __future__ import annotations
 
 from ..drivers.errors import ProtocolError
+from .flow import aligned
 
 SHARE_BYTES_MAX = 4_194_304
 """More than this in flight makes no stream faster."""
@@ -150,7 +151,8 @@ class Budget:
         fair = min(SHARE_BYTES_MAX, self.pool_bytes // max(1, self.flows))
         free = self.pool_bytes - self.pooled + flow.pooled
         share = self.floor_bytes + min(fair, free)
-        passed = max(flow.passed, min(flow.limit, flow.received + share))
+        limit = min(flow.limit, aligned(flow.received + share, share))
+        passed = max(flow.passed, limit)
         raised = passed > flow.passed
         flow.passed = passed
         self._repool(flow)

@@ -13,6 +13,21 @@ ACK_BYTES = 262_144
 """Bytes after which a receiver reports even when nobody waits for it."""
 WINDOW_BYTES = 4_194_304
 """How far ahead of what was consumed a receiver lets the sender run."""
+ALIGNED_BYTES = 1_048_576
+"""High limits are multiples of it."""
+
+
+def aligned(limit: int, ahead: int) -> int:
+    """A limit that cuts no piece in two, or the same where that would cost too much.
+
+    Senders cut their pieces at multiples of `ALIGNED_BYTES`. At any other limit a part
+    of one goes out, which costs as much as a whole one.
+
+    Args:
+        limit: up to where bytes may be sent.
+        ahead: how far that is beyond what has arrived.
+    """
+    return limit - limit % ALIGNED_BYTES if ahead >= 2 * ALIGNED_BYTES else limit
 
 
 class Outflow:
@@ -128,5 +143,6 @@ class Inflow:
         """The `(received, limit)` of the CREDIT that is being sent."""
         self.wanted = False
         self.reported = self.received
-        self.limit = max(self.limit, self.consumed + self.window)
+        limit = aligned(self.consumed + self.window, self.window)
+        self.limit = max(self.limit, limit)
         return self.received, self.limit

@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from storagebus.broker.budget import Budget
-from storagebus.broker.flow import ACK_BYTES, Inflow, Outflow
+from storagebus.broker.flow import ACK_BYTES, Inflow, Outflow, aligned
 from storagebus.drivers.errors import DataLossError, ProtocolError
 
+MIB = 1 << 20
 STEPS_MAX = 50_000
 
 
@@ -138,3 +139,34 @@ def test_credit_is_due_when_asked_for_or_worth_it() -> None:
     assert inflow.credit_due()  # enough has arrived since the last
     inflow.consume(ACK_BYTES + 10)
     assert inflow.credit() == (ACK_BYTES + 10, 5 * ACK_BYTES + 10)
+
+
+@pytest.mark.parametrize(
+    ("limit", "ahead", "told"),
+    [
+        (5 * MIB + 16_384, 4 * MIB + 16_384, 5 * MIB),
+        (5 * MIB, 4 * MIB, 5 * MIB),
+        (3 * MIB - 1, 2 * MIB, 2 * MIB),
+        (3 * MIB - 1, 2 * MIB - 1, 3 * MIB - 1),
+        (100, 100, 100),
+    ],
+)
+def test_high_limits_cut_no_piece(limit: int, ahead: int, told: int) -> None:
+    assert aligned(limit, ahead) == told
+
+
+def test_a_large_window_grants_whole_pieces() -> None:
+    flow = Inflow(4 * MIB)
+    flow.accept(0, 65_536)
+    flow.consume(65_536)
+    assert flow.credit() == (65_536, 4 * MIB)
+    flow.accept(65_536, MIB)
+    flow.consume(MIB)
+    assert flow.credit() == (MIB + 65_536, 5 * MIB)
+
+
+def test_a_small_window_grants_every_byte() -> None:
+    flow = Inflow(MIB)
+    flow.accept(0, 65_536)
+    flow.consume(65_536)
+    assert flow.credit() == (65_536, MIB + 65_536)
