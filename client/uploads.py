@@ -370,6 +370,23 @@ class Upload:
             StorageError: it cannot be told, or the upload cannot go on.
         """
         try:
+            if await self._was_overtaken(failure, attempts):
+                return True
+        except StorageError as error:
+            # Whatever it is that failed here: the commit is still in doubt.
+            if failure.executed is not Executed.NO and error.executed is Executed.NO:
+                error.executed = Executed.MAYBE
+            raise
+        attempts.may_have_run = False  # the claim has fenced the former worker off
+        return False
+
+    async def _was_overtaken(self, failure: StorageError, attempts: Attempts) -> bool:
+        """Claim the upload to commit it once more; True when it is committed already.
+
+        Raises:
+            StorageError: see `_has_committed`.
+        """
+        try:
             if await self._is_committed(failure, attempts):
                 return True
             await self._recover(failure, attempts)
@@ -378,11 +395,6 @@ class Upload:
             if await self._is_committed(failure, attempts):
                 return True
             raise
-        except StorageError as error:
-            if failure.executed is not Executed.NO and error.executed is Executed.NO:
-                error.executed = Executed.MAYBE
-            raise
-        attempts.may_have_run = False  # the claim has fenced the former worker off
         return False
 
     async def _is_committed(self, error: StorageError, attempts: Attempts) -> bool:

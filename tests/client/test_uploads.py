@@ -15,6 +15,7 @@ from storagebus.client.uploads import Upload
 from storagebus.drivers.errors import (
     DataLossError,
     Executed,
+    UnavailableError,
     UploadNotFoundError,
     WorkerLostError,
 )
@@ -76,6 +77,18 @@ def test_a_commit_that_runs_while_it_is_asked_for() -> None:
 def test_a_commit_of_which_nothing_is_known_may_have_run() -> None:
     with pytest.raises(WorkerLostError) as caught:
         committing(write(Stream(end=LOST)), status("unknown"))()
+    assert caught.value.executed is Executed.MAYBE
+
+
+def test_a_commit_that_nobody_can_be_asked_about_any_more_may_have_run() -> None:
+    unavailable = UnavailableError(temporary=False, executed=Executed.NO)
+    with pytest.raises(UnavailableError) as caught:
+        committing(
+            write(Stream(end=LOST)),
+            status("open"),
+            write(Stream(UploadNotFoundError())),
+            (Operation.UPLOAD_STATUS, Stream(end=unavailable)),
+        )()
     assert caught.value.executed is Executed.MAYBE
 
 
