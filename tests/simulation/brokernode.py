@@ -6,10 +6,12 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from storagebus.broker.core import BrokerCore
+from storagebus.broker.loop import FENCE_S, GRACE_S
+from storagebus.broker.messages import Reason
 from storagebus.broker.sessions import ClientSession, Door, Peer
 from storagebus.broker.sessions import Stream as BrokerStream
 from storagebus.broker.settings import BrokerSettings
-from storagebus.broker.wire import Message
+from storagebus.broker.wire import Message, Type
 
 from .network import OUT, Wire
 from .node import Node
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 
 SERVICE = "default"
 PUT_BYTES_MAX = 65_536
+RETIRING_S = 0.05
+FAREWELL_S = 0.05
 
 
 class BrokerNode(Node):
@@ -43,6 +47,8 @@ class BrokerNode(Node):
         self.held_bytes = 0
         self._wires: dict[bytes, Wire] = {}
         self._ends = OneEnd()
+        self._retiring_since: float | None = None
+        self._has_left = False
         options = world.options
         settings = BrokerSettings(
             (),
@@ -78,6 +84,12 @@ class BrokerNode(Node):
         """A message has come."""
         self.core.received(_peer(wire), message, self.now())
 
+    def retire(self) -> None:
+        """Somebody sends SIGTERM: the work of the loop's `_retire`."""
+        if self._retiring_since is None:
+            self._retiring_since = self.now()
+            self.core.retire(self.now())
+
     def settle(self) -> None:
         outbox = self.core.outbox
         while outbox:
@@ -89,12 +101,31 @@ class BrokerNode(Node):
                 self._ends.sent(send.peer.routing_id, send.message)
         self.core.notices.clear()
         self.check()
+        if self._retiring_since is not None and not self._has_left:
+            self._leave_when_deserted(self._retiring_since)
 
     def next_deadline(self) -> float:
-        return self.core.next_deadline()
+        due = self.core.next_deadline()
+        if self._retiring_since is not None:
+            due = min(due, self.now() + RETIRING_S)
+        return due
 
     def tick(self) -> None:
         self.core.tick(self.now())
+
+    def _leave_when_deserted(self, since: float) -> None:
+        past_s = self.now() - since
+        core = self.core
+        may_stay = past_s < FENCE_S or not core.is_idle
+        if not core.is_deserted and past_s < GRACE_S and may_stay:
+            return
+        self._has_left = True
+        for session in core.sessions:
+            farewell = Message(Type.GOAWAY, code=Reason.SHUTDOWN, epoch=session.epoch)
+            wire = self._wires.get(session.peer.routing_id)
+            if wire is not None:
+                wire.send(OUT, farewell)
+        self.world.loop.after(FAREWELL_S, self.world.broker_ended, self)
 
     def check(self) -> None:
         """What always holds."""

@@ -75,6 +75,14 @@ def crash_broker(world: World) -> None:
         world.crash_broker(world.chance.choice(list(world.brokers.values())))
 
 
+def retire_broker(world: World) -> None:
+    """A broker is asked to end in good order, and another started."""
+    if world.brokers:
+        broker = world.chance.choice(list(world.brokers.values()))
+        world.transcript.note(broker.name, "is told to end")
+        broker.do(broker.retire)
+
+
 def crash_worker(world: World) -> None:
     """A worker is killed, and another started."""
     if world.workers:
@@ -131,4 +139,5 @@ _RATES: dict[Fault, Callable[[Options], float]] = {
     stall: lambda options: options.stalls,
     jump: lambda options: options.jumps,
     drain: lambda options: options.drains,
+    retire_broker: lambda options: options.retirements,
 }

@@ -35,7 +35,7 @@ class Write:
         kind: what it does.
         path: where; of a move, the destination.
         content: what is to be there, but for a delete.
-        may_begin_until: when a worker may begin it at the latest.
+        may_be_done_until: when the store may do it at the latest.
         source: of a move, where from.
         effects: moments at which the store did it.
         ended: when the application was told how it ended; infinity before.
@@ -46,7 +46,7 @@ class Write:
     path: str
     content: bytes | None
     source: str = ""
-    may_begin_until: float = inf
+    may_be_done_until: float = inf
     effects: list[float] = field(default_factory=list)
     ended: float = inf
     error: StorageError | None = None
@@ -60,7 +60,7 @@ class Ledger:
 
     Args:
         now: tells the time in the world.
-        late_s: how long after its end a write may still be begun, or done.
+        late_s: how long after its end a write may still be done.
     """
 
     def __init__(self, now: Callable[[], float], late_s: float) -> None:
@@ -70,7 +70,6 @@ class Ledger:
         self._by_content: dict[bytes, Write] = {}
         self._by_path: dict[tuple[Kind, str], Write] = {}
         self._states: dict[str, list[tuple[float, bytes | None]]] = {}
-        self._last: dict[str, Write] = {}
         self._running: dict[str, int] = {}
         self.writes: list[Write] = []
 
@@ -85,7 +84,6 @@ class Ledger:
     def begin(self, write: Write) -> Write:
         """An application asks for a write."""
         self.writes.append(write)
-        self._last[write.path] = write
         if write.kind in (Kind.PUT, Kind.COMMIT):
             assert write.content is not None
             self._by_content[write.content] = write
@@ -96,7 +94,7 @@ class Ledger:
     def end(self, write: Write, error: StorageError | None) -> None:
         """An application is told how it ended."""
         write.ended = self._now()
-        write.may_begin_until = write.ended + self._late_s
+        write.may_be_done_until = write.ended + self._late_s
         write.error = error
         if error is None:
             require(bool(write.effects), f"{write} was acknowledged and never done")
@@ -108,23 +106,13 @@ class Ledger:
     def is_settled(self, write: Write) -> bool:
         """Whether nothing of a write can be under way any more."""
         is_idle = not self._running.get(write.path)
-        return is_idle and self._now() > write.may_begin_until
+        return is_idle and self._now() > write.may_be_done_until
 
     # -- what workers do ------------------------------------------------------
 
-    def starts(self, kind: Kind, path: str, content: bytes | None = None) -> None:
+    def starts(self, path: str) -> None:
         """A worker hands a write to its driver."""
         self._running[path] = self._running.get(path, 0) + 1
-        if content is not None:
-            write = self._by_content.get(content)
-        elif kind is Kind.COMMIT:
-            write = self._last.get(path)
-        else:
-            write = self._by_path.get((kind, path))
-        if write is None:
-            raise Violation(f"{kind.value} of {path}, which nobody asked for")
-        late_s = self._now() - write.may_begin_until
-        require(late_s <= 0, f"{write} is begun {late_s:.1f} s after its time")
 
     def stops(self, path: str) -> None:
         """The driver has done it, or never will."""
@@ -161,7 +149,7 @@ class Ledger:
         return write
 
     def _done(self, write: Write) -> None:
-        late_s = self._now() - write.may_begin_until
+        late_s = self._now() - write.may_be_done_until
         if write.kind is not Kind.COMMIT:  # which what has claimed it fences off
             require(late_s <= 0, f"{write} is done {late_s:.1f} s after its time")
         if write.kind is not Kind.PUT:

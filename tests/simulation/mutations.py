@@ -22,7 +22,6 @@ from storagebus.client.retry import Attempts
 from storagebus.client.streams import Stream
 from storagebus.client.uploads import Upload
 from storagebus.drivers.errors import Executed, StorageError
-from storagebus.drivers.standing import Standing
 from storagebus.workers.core import WorkerCore
 from storagebus.workers.schedule import Schedule, Task
 
@@ -49,11 +48,6 @@ def a_read_goes_on_with_whatever_is_there(patch: Patch) -> None:
     patch.setattr(Reading, "_arguments", without_match)
 
 
-def a_call_stands_on_nothing(patch: Patch) -> None:
-    """What was cut off in the middle takes effect however late."""
-    patch.setattr(Standing, "objection", lambda self, now: None)
-
-
 def the_broker_repeats_what_a_lost_worker_had(patch: Patch) -> None:
     """It must be left to the client."""
 
@@ -73,18 +67,6 @@ def nobody_detaches_for_a_lost_client(patch: Patch) -> None:
             to_worker(self, stream, message)
 
     patch.setattr(Switch, "_to_worker", without_detach)
-
-
-def a_peer_ignores_the_epoch(patch: Patch) -> None:
-    """Messages of a former session count."""
-    received = PeerSession.received
-
-    def any_epoch(self: PeerSession, message: Message, now: float) -> Any:
-        if message.epoch and message.type not in (Type.WELCOME, Type.GOAWAY):
-            message = message._replace(epoch=self.epoch)
-        return received(self, message, now)
-
-    patch.setattr(PeerSession, "received", any_epoch)
 
 
 def a_peer_keeps_its_session_when_the_broker_has_another(patch: Patch) -> None:
@@ -227,6 +209,8 @@ HARSH: dict[str, object] = {
     "cuts": 0.3,
     "worker_crashes": 0.3,
     "restart_s_max": 0.1,
+    "duplicate_chance": 0.1,
+    "slow_chance": 0.1,
 }
 """Options under which much is interrupted and goes on."""
 
@@ -234,6 +218,7 @@ MUTATIONS: tuple[Callable[[Patch], None], ...] = (
     a_read_goes_on_with_whatever_is_there,
     the_broker_repeats_what_a_lost_worker_had,
     nobody_detaches_for_a_lost_client,
+    work_is_begun_however_late,
     a_peer_keeps_its_session_when_the_broker_has_another,
     the_broker_grants_all_that_is_asked_for,
     a_budget_is_not_given_back,

@@ -36,7 +36,7 @@ class Options:
         stalls: processes that stand still for a while (SIGSTOP), a second.
         stall_s_max: how long at most.
         jumps: clocks that jump ahead, a second.
-        drains: workers that are asked to drain, a second.
+        drains, retirements: workers and brokers that are asked to end, a second.
         restart_s_max: how long until a crashed process is started again.
         driver_s_max: how long driver work takes, usually.
         slow_chance, slow_s_max: how much of it takes far longer.
@@ -78,6 +78,7 @@ class Options:
     stall_s_max: float = 10.0
     jumps: float = 0.0
     drains: float = 0.0
+    retirements: float = 0.0
     restart_s_max: float = 1.0
     driver_s_max: float = 0.01
     slow_chance: float = 0.0
@@ -109,7 +110,7 @@ class Options:
             workers=chance.choice((1, 2, 2, 3)),
             clients=chance.choice((1, 1, 2, 3)),
             tasks=chance.randint(1, 3),
-            operations=chance.randint(2, 7),
+            operations=chance.randint(2, 8),
             deadline_s=chance.choice((1.0, 3.0, 5.0, 10.0)),
             object_bytes_max=chance.choice((100, 2_000, 6_000, 12_000)),
             floor_bytes=chance.choice((64, 512, 512, 2_048)),
@@ -122,16 +123,19 @@ class Options:
             hiccup_chance=some(0.3, 0.001, 0.05),
             duplicate_chance=some(0.4, 0.01, 0.2),
             window_messages_max=chance.choice((8, 1_000, 1_000)),
-            provoked=some(0.8, 0.001, 0.03),
+            provoked=some(0.8, 0.002, 0.05),
             cuts=some(0.4, 0.02, 0.5),
             partitions=some(0.3, 0.02, 0.3),
             broker_crashes=some(0.3, 0.02, 0.3),
             worker_crashes=some(0.4, 0.02, 0.5),
             client_crashes=some(0.2, 0.02, 0.1),
             stalls=some(0.3, 0.02, 0.3),
+            stall_s_max=chance.choice((2.0, 10.0, 30.0)),
             jumps=some(0.2, 0.02, 0.2),
             drains=some(0.3, 0.02, 0.2),
+            retirements=some(0.25, 0.02, 0.2),
             restart_s_max=chance.choice((0.1, 1.0, 6.0)),
+            faults_s=chance.choice((12.0, 12.0, 12.0, 40.0)),
             driver_s_max=chance.choice((0.001, 0.01, 0.1)),
             slow_chance=some(0.3, 0.01, 0.2),
             stuck_chance=some(0.2, 0.005, 0.05),

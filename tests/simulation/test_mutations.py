@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from simulation.mutations import MUTATIONS
+from simulation.mutations import HARSH, MUTATIONS
 from simulation.options import Options
 from simulation.trial import run
 
-SEEDS_MAX = 600
+SEEDS_MAX = 300
 
 
 @pytest.mark.parametrize("mutate", MUTATIONS, ids=lambda mutate: mutate.__name__)
@@ -18,7 +18,7 @@ def test_it_is_noticed(
 ) -> None:
     mutate(monkeypatch)
     for seed in range(SEEDS_MAX):
-        failure = run(Options.drawn(seed)).failure
+        failure = run(Options.drawn(seed, **HARSH)).failure
         if failure:
             assert failure.startswith("Violation"), failure
             return

@@ -17,7 +17,7 @@ from simulation.options import Options, parse_option
 from simulation.trial import report, run
 
 RUN = Path(__file__).with_name("run.py")
-SEEDS = int(os.environ.get("STORAGEBUS_SIMULATED_SEEDS", "2000"))
+SEEDS = int(os.environ.get("STORAGEBUS_SIMULATED_SEEDS", "1500"))
 JOBS = 2
 
 

@@ -61,6 +61,8 @@ def run(options: Options, *, digest: bool = False, whole: bool = False) -> Outco
         if not isinstance(error, AssertionError):
             failure += "\n" + traceback.format_exc()
     finally:
+        if world is not None:
+            world.close()
         virtualtime.remove()
         scale.restore()
     shown = world is not None and bool(failure or whole)

@@ -125,7 +125,7 @@ class WorkerNode(PeerNode):
             return
         wish = _wish(task)
         if wish is not None:
-            self.world.ledger.starts(*wish)
+            self.world.ledger.starts(wish[1])
         if task.stream.is_call:
             late_s = self.now() - task.asked - task.stream.budget_s
             require(late_s < 0.0, "a call was begun after its time")
@@ -220,17 +220,17 @@ _KINDS = {
 }
 
 
-def _wish(task: Task) -> tuple[Kind, str, bytes | None] | None:
-    """What driver work writes: how, where, and which content; None for nothing."""
+def _wish(task: Task) -> tuple[Kind, str] | None:
+    """What driver work writes: how, and where; None for nothing."""
     job = task.job
     if isinstance(job, CommitWriter):
-        return Kind.COMMIT, job.path, None
+        return Kind.COMMIT, job.path
     if not isinstance(job, CallDriver) or job.operation not in _KINDS:
         return None
     kind, request = _KINDS[job.operation], job.request
     if kind is Kind.MOVE:
-        return kind, request.destination, None
-    return kind, request.path, job.content if kind is Kind.PUT else None
+        return kind, request.destination
+    return kind, request.path
 
 
 def _words(task: Task) -> str:

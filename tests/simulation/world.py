@@ -22,9 +22,9 @@ from .violation import require
 from .workernode import WorkerNode
 from .workload import Script
 
-LATE_S = 15.0
-"""How long after its end a write may still be begun: a worker's lease, and the time for
-which a message can be under way over two connections that nobody has given up yet."""
+LATE_S = 9.0
+"""How long after its end a write may still be done: a worker's lease, and the time for
+which a message can be under way on a connection that nobody has given up yet."""
 FINISH_S_MAX = 600.0
 """How long after the last fault an application may still be busy."""
 RECOVERY_S = 10.0
@@ -96,6 +96,11 @@ class World:
             broker.check_alone()
             require(broker.held_bytes == 0, "the network holds bytes of nobody")
 
+    def close(self) -> None:
+        """End what a violation has left in the middle."""
+        for client in self.clients.values():
+            client.die()
+
     def heal(self) -> None:
         """No more faults, and those that last are over."""
         self.transcript.note("all", "is healed")
@@ -156,10 +161,15 @@ class World:
     def crash_broker(self, broker: BrokerNode) -> None:
         """Kill a broker, and start another in its place."""
         self.transcript.note(broker.name, "is killed")
-        del self.brokers[broker.index]
-        broker.die()
-        self.network.died(broker)
-        self._later(self._start_broker, broker.index)
+        self.broker_ended(broker)
+
+    def broker_ended(self, broker: BrokerNode) -> None:
+        """A broker is gone, in good order or not; another follows."""
+        if self.brokers.get(broker.index) is broker:
+            del self.brokers[broker.index]
+            broker.die()
+            self.network.died(broker)
+            self._later(self._start_broker, broker.index)
 
     def crash_worker(self, worker: WorkerNode) -> None:
         """Kill a worker, and start another in its place."""
