@@ -146,9 +146,13 @@ def test_calls_run_beside_each_other_and_beside_the_protocol(broker, start):
     assert time.monotonic() - began < 2
 
 
-def test_a_quick_driver_that_hangs_all_at_once_silences_nobody(broker, start):
-    """The loop runs the first of these itself, having found stat to be quick."""
-    process = start({}, broker.endpoint)
+@pytest.mark.parametrize("nonblocking", [False, True])
+def test_a_quick_driver_that_hangs_all_at_once_silences_nobody(
+    broker, start, nonblocking
+):
+    """The loop runs the first of these itself, having found stat to be quick; of a
+    driver that wrongly says that it never waits, it runs them all."""
+    process = start({"nonblocking": nonblocking}, broker.endpoint)
     broker.welcome()
     for _ in range(50):
         broker.call(Operation.STAT, "/word")
