@@ -40,6 +40,7 @@ ERRORS = [
     "InvalidStorageDriverError",
     "PathConflictError",
     "PathNotFoundError",
+    "PoisonRequestError",
     "PreconditionError",
     "ProtocolError",
     "QuotaExceededError",
