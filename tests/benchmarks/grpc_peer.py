@@ -46,8 +46,11 @@ class Channel:
     def get_content(self, path: str) -> bytes:
         return bytes(self._get(path.encode()))
 
+    def pieces(self, path: str) -> Iterator[bytes]:
+        yield from self._read(path.encode())
+
     def read(self, path: str) -> int:
-        return sum(len(piece) for piece in self._read(path.encode()))
+        return sum(map(len, self.pieces(path)))
 
     def write(self, path: str, pieces: Iterator[bytes]) -> None:
         def requests() -> Iterator[bytes]:
