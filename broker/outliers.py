@@ -83,7 +83,8 @@ def review(scores: Sequence[Score], now: float) -> list[Score]:
         score.until is not None for score in scores
     )
     ejected: list[Score] = []
-    for score in sorted(scores, key=lambda score: -score.failed_share):
+    here = [score for score in scores if score.until is None]
+    for score in sorted(here, key=lambda score: -score.failed_share):
         if len(ejected) >= room or not _is_outlier(score, scores):
             break
         score.times += 1
@@ -96,7 +97,7 @@ def review(scores: Sequence[Score], now: float) -> list[Score]:
 
 
 def _is_outlier(score: Score, scores: Sequence[Score]) -> bool:
-    if score.until is not None or score.answers < ANSWERS_MIN:
+    if score.answers < ANSWERS_MIN:
         return False
     others = [other for other in scores if other is not score and other.until is None]
     answers = sum(other.answers for other in others)

@@ -129,6 +129,7 @@ class PeerSession:
             if self.state is not State.OPEN or message.epoch != self.epoch:
                 return [], []  # of another incarnation
             self._heard = now
+            self.asked = None
             return [], [Delivered(message)]
         if message.type is Type.WELCOME:
             return self._welcomed(message, now)

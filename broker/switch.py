@@ -139,8 +139,7 @@ class Switch:
             return
         if stream.worker is None:
             self._backlog(stream.service).remove(stream)
-            error = CancelledError("before it was started", executed=Executed.NO)
-            self.end(stream, error)
+            self.end(stream, _unstarted())
         else:
             if stream.given_up is None:
                 stream.given_up = now
@@ -284,6 +283,8 @@ class Switch:
         self.counters["rerouted"] += 1
         if stream.client is None:
             self._close_flow(stream)
+        elif stream.given_up is not None:
+            self.end(stream, _unstarted())  # its CANCEL was lost with it
         else:
             self._wait_or_refuse(stream, first=True)
 
@@ -428,3 +429,7 @@ class Switch:
 
 def _retiring() -> StorageError:
     return UnavailableError("the broker is about to end", executed=Executed.NO)
+
+
+def _unstarted() -> StorageError:
+    return CancelledError("before it was started", executed=Executed.NO)

@@ -68,6 +68,16 @@ def test_never_more_than_a_part_is_ejected() -> None:
     assert review(scores, 1.0) == []
 
 
+def test_one_that_is_ejected_does_not_cover_for_another() -> None:
+    first, second = score(0, 20), score(20, 0)
+    scores = [first, second, score(200, 0), score(200, 0)]
+    assert review(scores, 0.0) == [first]
+    for _ in range(100):
+        second.note(failed=True)
+    assert first.failed_share > second.failed_share
+    assert review(scores, 1.0) == [second]
+
+
 def test_old_failures_are_forgotten() -> None:
     bad, good = score(0, 10), score(0, 10)
     for second in range(30):

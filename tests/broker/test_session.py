@@ -146,3 +146,18 @@ def test_a_client_answers_ping_and_a_worker_is_asked() -> None:
     sent, events = session.received(ping, 1.0)
     assert (sent, events) == ([], [Delivered(ping)])
     assert session.pong(ping, b"\x80").fields == b"\x80"
+
+
+@pytest.mark.parametrize("stream", [0, 5])
+def test_whatever_is_heard_answers_the_question(stream: int) -> None:
+    """A stream's message is as good a sign of life as the PONG behind it."""
+    session = opened("client")
+    session.probe_s = 0.5
+    session.wait(True, 0.0)
+    assert [m.type for m in session.tick(0.5)[0]] == [Type.PING]
+    assert session.asked == 0.5
+    kind = Type.DATA if stream else Type.PONG
+    session.received(Message(kind, stream, epoch=7), 0.9)
+    assert session.asked is None
+    session.tick(1.5)
+    assert session.asked == 1.5

@@ -4,9 +4,21 @@ from __future__ import annotations
 
 from scene import Scene
 
-from storagebus.broker.messages import Open, Operation, Vouched, pack, parse
+from storagebus.broker.messages import (
+    Open,
+    Operation,
+    Vouched,
+    error_of,
+    pack,
+    parse,
+)
 from storagebus.broker.wire import BUDGET_MS_MAX, Message, Type
-from storagebus.drivers.errors import BusyError, DeadlineExceededError
+from storagebus.drivers.errors import (
+    BusyError,
+    CancelledError,
+    DeadlineExceededError,
+    Executed,
+)
 
 
 def test_a_worker_is_told_who_asks_and_nobody_can_forge_it() -> None:
@@ -92,3 +104,25 @@ def test_room_of_a_lost_clients_work_is_given_on() -> None:
     sent = scene.say("w1", Type.RESULT, 1)
     # The answer finds nobody; the slot is free all the same.
     assert [(name, m.type) for name, m in sent] == [("w1", Type.OPEN)]
+
+
+def test_what_was_given_up_before_it_arrived_is_not_begun_elsewhere() -> None:
+    """OPEN and CANCEL came in one batch; the worker they were for is gone."""
+    scene = Scene()
+    scene.greet("w1")
+    scene.greet("c1")
+    epoch, client = scene.epochs["c1"], scene.peer("c1")
+    fields = pack(Open(service="default", path="/a"))
+    put = Message(
+        Type.OPEN, 1, int(Operation.PUT), epoch=epoch, fields=fields, payload=b"new"
+    )
+    scene.core.received(client, put, scene.now)
+    scene.core.received(client, Message(Type.CANCEL, 1, epoch=epoch), scene.now)
+    scene.gone.add("w1")
+    sent = scene.greet("w2")
+    told = {(name, m.type) for name, m in sent}
+    assert ("w2", Type.OPEN) not in told
+    assert ("c1", Type.ERROR) in told
+    (error,) = [m for _, m in sent if m.type is Type.ERROR]
+    assert error.code == CancelledError.code
+    assert error_of(error).executed is Executed.NO
