@@ -68,7 +68,11 @@ class Helm:
 
     def back(self, task: Task) -> bool:
         """Called after the job: whether this thread still has the helm."""
-        return self._clear(task)
+        with self._lock:
+            if self._task is not task:
+                return False
+            self._task = None
+            return True
 
     def _man(self, held: int | None) -> None:
         threading.Thread(
@@ -81,9 +85,8 @@ class Helm:
         while not self._ended:
             time.sleep(LOOK_S)
             task = self._task
-            if task is not None and task is seen and self._clear(task):
-                self.changes += 1
-                self._man(task.stream.operation)
+            if task is not None and task is seen:
+                self._hand_over(task)
             seen = task
             idle = 0 if self._jobs != jobs else idle + 1
             jobs = self._jobs
@@ -91,13 +94,18 @@ class Helm:
                 self._rest()
                 idle = 0
 
-    def _clear(self, task: Task) -> bool:
-        """Of the two who call this for a job, one is told True: who has the helm."""
+    def _hand_over(self, task: Task) -> None:
+        """Give the helm to a new thread, unless the job has ended meanwhile."""
         with self._lock:
             if self._task is not task:
-                return False
+                return
             self._task = None
-            return True
+            try:
+                self._man(task.stream.operation)
+            except RuntimeError:
+                self._task = task  # no thread is to be had; at the next look, perhaps
+            else:
+                self.changes += 1
 
     def _rest(self) -> None:
         """Sleep until there is a job to look after."""

@@ -24,6 +24,8 @@ from ..broker.segment import Segment, make_segment
 from .lanes import Offer, Taken
 
 CONNECTIONS_MAX = 64
+PAUSE_S = 1.0
+"""How long nobody is admitted when the system had no descriptor for a visitor."""
 _BACKLOG = 64
 _EVENTS_MAX = 64
 
@@ -81,6 +83,7 @@ class LaneDoor:
         self.bytes_used = 0
         self._offers: dict[bytes, Offer] = {}
         self._visitors: dict[int, _Visitor] = {}
+        self._admits_at: float | None = None
         self._poll = select.epoll()
         self._socket = socket.socket(socket.AF_UNIX, _KIND)
         try:
@@ -109,8 +112,11 @@ class LaneDoor:
             offer.file.close()
 
     def next_deadline(self) -> float | None:
-        """When a visitor has been here too long."""
-        return min((v.expires for v in self._visitors.values()), default=None)
+        """When a visitor has been here too long, or the next is admitted."""
+        due = [visitor.expires for visitor in self._visitors.values()]
+        if self._admits_at is not None:
+            due.append(self._admits_at)
+        return min(due, default=None)
 
     def pump(self, now: float) -> Iterator[tuple[bytes, Taken]]:
         """Deal with who is at the door; the tokens whose lanes were taken, and what
@@ -137,6 +143,9 @@ class LaneDoor:
                 self._dismiss(visitor)
         for visitor in [v for v in self._visitors.values() if v.expires <= now]:
             self._dismiss(visitor)
+        if self._admits_at is not None and now >= self._admits_at:
+            self._admits_at = None
+            self._poll.modify(self._socket, select.EPOLLIN)
 
     def close(self) -> None:
         """Close the door and all that stands at it."""
@@ -151,8 +160,13 @@ class LaneDoor:
         for _ in range(_BACKLOG):
             try:
                 connection, _ = self._socket.accept()
+            except BlockingIOError:
+                return
             except OSError:
-                return  # nobody there any more, or no descriptors left
+                # No descriptor left: who waits would wake the loop without end.
+                self._admits_at = now + PAUSE_S
+                self._poll.modify(self._socket, 0)
+                return
             connection.setblocking(False)
             if len(self._visitors) >= CONNECTIONS_MAX or not is_own_user(connection):
                 connection.close()

@@ -45,10 +45,11 @@ class Threads:
         self._tasks: SimpleQueue[Task | None] = SimpleQueue()
         self._threads = 0
         self._busy = 0
+        self._busy_most = 0
 
     def start(self, task: Task) -> None:
         """Have a task run. Called by the loop only."""
-        self._busy += 1
+        self._engage()
         self._tasks.put(task)
         if self._busy > self._threads:
             self._threads += 1
@@ -58,7 +59,7 @@ class Threads:
     def adopt(self) -> None:
         """A thread of the loop's that is in a task will come to `give` and `work`.
         Called by the loop only."""
-        self._busy += 1
+        self._engage()
         self._threads += 1
 
     def attempt(self, task: Task) -> Outcome | BaseException:
@@ -92,7 +93,7 @@ class Threads:
         taken: list[tuple[Task, Outcome]] = []
         while self.done and len(taken) < most:
             task, outcome = self.done.popleft()
-            self._busy -= 1
+            self._release()
             if isinstance(outcome, BaseException):
                 raise outcome
             taken.append((task, outcome))
@@ -101,4 +102,16 @@ class Threads:
     def stop(self) -> None:
         """Let the threads end when they have nothing more to do."""
         for _ in range(self._threads):
+            self._tasks.put(None)
+
+    def _engage(self) -> None:
+        self._busy += 1
+        self._busy_most = max(self._busy_most, self._busy)
+
+    def _release(self) -> None:
+        """A task has ended; a thread more than there were ever tasks, which was the
+        loop's, is let go."""
+        self._busy -= 1
+        if self._threads > self._busy_most:
+            self._threads -= 1
             self._tasks.put(None)

@@ -25,7 +25,7 @@ def run_worker(
     """Make the driver in this process and serve it until told to stop.
 
     What is not given comes from the environment that the parent has set, or is 16
-    slots, 256 streams and 30 seconds.
+    slots, 1,024 streams and 30 seconds.
 
     Args:
         endpoints: address of the broker's door for workers, or of several brokers'.

@@ -116,6 +116,27 @@ def test_a_job_that_hangs_loses_the_helm_and_others_go_on(loop) -> None:
     assert loop.kept[0] is not loop.lost[0]
 
 
+def test_without_a_thread_to_be_had_it_tries_again(loop, monkeypatch) -> None:
+    """The helm is lost only to somebody."""
+    free, refused = threading.Event(), threading.Semaphore(0)
+    start = threading.Thread.start
+
+    def no_more(self) -> None:
+        refused.release()
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", no_more)
+    loop.give(free.wait)
+    assert all(refused.acquire(timeout=PATIENCE_S) for _ in range(3))
+    assert loop.helm.changes == 0
+    monkeypatch.setattr(threading.Thread, "start", start)
+    loop.give(lambda: None)
+    loop.until(lambda: len(loop.kept) == 1)
+    assert loop.helm.changes == 1
+    free.set()
+    loop.until(lambda: len(loop.lost) == 1)
+
+
 def test_every_job_that_hangs_is_told_apart(loop) -> None:
     gates = [threading.Event() for _ in range(5)]
     for gate in gates:

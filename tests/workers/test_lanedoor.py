@@ -1,6 +1,7 @@
 """The side socket: what is handed over, to whom, how often, and what it costs."""
 
 import os
+import resource
 import select
 import socket
 import threading
@@ -13,7 +14,7 @@ from storagebus.broker import lanes
 from storagebus.broker.lanes import Descriptor, abstract_name
 from storagebus.broker.segment import map_segment
 from storagebus.workers import lanedoor
-from storagebus.workers.lanedoor import CONNECTIONS_MAX, LaneDoor
+from storagebus.workers.lanedoor import CONNECTIONS_MAX, PAUSE_S, LaneDoor
 from storagebus.workers.lanes import Offer, memory_offer
 
 SIZE = 1 << 16
@@ -294,3 +295,29 @@ def test_it_leaves_nothing_behind():
     assert name in Path("/proc/net/unix").read_text()
     door.close()
     assert name not in Path("/proc/net/unix").read_text()
+
+
+def test_without_descriptors_nobody_is_admitted_and_nothing_spins(keeper):
+    """Who waits at the door would wake the loop without end."""
+    offer = memory_offer(SIZE, writable=True)
+    keeper.door.offer(offer)
+    visitor = keeper.visit()
+    visitor.send(offer.token)
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    free = os.dup(0)
+    os.close(free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free, before[1]))
+    try:
+        assert select.select([keeper.door], [], [], PATIENCE_S)[0]
+        keeper.pump()
+        assert not select.select([keeper.door], [], [], 0.01)[0]
+        assert keeper.door.next_deadline() == keeper.now + PAUSE_S
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    keeper.now += PAUSE_S
+    keeper.pump()
+    keeper.pump(until=lambda: offer.token in keeper.taken)
+    word, fds, _, _ = socket.recv_fds(visitor, 10, 10)
+    assert word == b"L"
+    os.close(*fds)
+    visitor.close()

@@ -2,9 +2,11 @@
 
 import json
 import os
+from pathlib import Path
 
 import pytest
 
+from storagebus.workers import spawned
 from storagebus.workers.exits import Exit
 from storagebus.workers.spawned import (
     Surroundings,
@@ -12,6 +14,8 @@ from storagebus.workers.spawned import (
     read_parameters,
     surroundings,
 )
+
+PROTOCOL = (Path(__file__).parents[2] / "PROTOCOL.md").read_text()
 
 
 @pytest.fixture
@@ -34,6 +38,22 @@ def told(line, pipe):
 def test_nothing_said_is_nothing_known():
     assert surroundings({}) == Surroundings()
     assert (Surroundings().slots, Surroundings().streams) == (16, 1024)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        (spawned.SLOTS, Surroundings().slots),
+        (spawned.STREAMS, Surroundings().streams),
+        (spawned.GRACE_S, Surroundings().grace_s),
+        (spawned.LANE_BYTES, Surroundings().lane_bytes_max),
+    ],
+)
+def test_defaults_are_those_of_the_protocol(variable, value):
+    (line,) = [
+        row for row in PROTOCOL.splitlines() if row.startswith(f"| `{variable}`")
+    ]
+    assert f"optional, {value:,.0f} by default" in line
 
 
 def test_all_that_can_be_said(pipe):

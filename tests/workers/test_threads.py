@@ -129,3 +129,27 @@ def test_a_thread_that_waits_holds_nothing(threads, wakeup):
     while gone() is not None:
         assert time.monotonic() < deadline, "a thread that waits keeps its last task"
         time.sleep(0.001)
+
+
+def test_threads_that_drove_the_loop_do_not_pile_up(threads, wakeup):
+    """Each job that holds the loop up brings a thread into the pool."""
+
+    def held_up(late):
+        threads.give(late, threads.attempt(late))
+        threads.work()
+
+    for number in range(20):
+        threads.adopt()
+        late = task(lambda _: None)
+        name = f"{THREADS_NAME}-late-{number}"
+        threading.Thread(target=held_up, args=(late,), name=name, daemon=True).start()
+        collect(threads, wakeup, 1)
+    deadline = time.monotonic() + 5
+    while len([t for t in threading.enumerate() if "-late-" in t.name]) > 1:
+        assert time.monotonic() < deadline, "threads that are of no use"
+        time.sleep(0.001)
+    # Those that are left do for as many tasks as there were at once.
+    barrier = threading.Barrier(3)
+    for _ in range(3):
+        threads.start(task(lambda _: barrier.wait(5)))
+    assert all(o.error is None for _, o in collect(threads, wakeup, 3))
