@@ -244,8 +244,10 @@ class BrokerCore:
         hello = parse(Hello, message.fields)
         earlier = self.sessions.get(peer)
         if earlier is not None:
-            if earlier.hello == hello and not earlier.spoken:
-                # It said HELLO twice while our WELCOME was under way.
+            unused = not earlier.spoken and not earlier.last_stream
+            if earlier.hello == hello and unused:
+                # It said HELLO twice while our WELCOME was under way. Had it been
+                # given work already, it may have lost that with a former session.
                 self._welcome(earlier)
                 return
             self._lose(earlier, now)

@@ -133,3 +133,15 @@ def test_what_waited_for_a_broker_that_stood_still_is_not_passed_on() -> None:
     scene.pass_time(0.3)
     ((name, message),) = scene.open("c1", 11, Operation.PUT)
     assert (name, message.type) == ("w1", Type.OPEN)
+
+
+def test_a_worker_that_greets_again_with_work_has_lost_it() -> None:
+    """Its clock may have jumped before it said anything in its first session."""
+    scene = Scene()
+    scene.greet("w1")
+    scene.greet("c1")
+    assert [message.type for _, message in scene.open("c1", 1)] == [Type.OPEN]
+    epoch = scene.epochs["w1"]
+    kinds = [(name, message.type) for name, message in scene.greet("w1")]
+    assert kinds == [("c1", Type.ERROR), ("w1", Type.WELCOME)]
+    assert scene.epochs["w1"] > epoch
