@@ -224,7 +224,7 @@ def _run(
     from .obituaries import Obituaries
 
     workers = [
-        worker_spec(configuration, service, os.environ, grace_s=GRACE_S)
+        worker_spec(configuration, service, os.environ, grace_s=GRACE_S, faults=faults)
         for service in configuration.services.values()
     ]
     with (

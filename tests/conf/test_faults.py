@@ -12,8 +12,7 @@ from running_bus import running_bus
 
 from storagebus.client import Client
 from storagebus.conf.main import main
-from storagebus.drivers.errors import Executed, WorkerLostError
-from storagebus.workers.spawned import FAULTS
+from storagebus.drivers.errors import AccessDeniedError
 
 
 @pytest.mark.parametrize("command", [["up"], ["worker", "default"]])
@@ -30,7 +29,7 @@ def test_a_wrong_plan_is_a_wrong_use(
 def test_up_gives_it_to_the_workers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, driver: str
 ) -> None:
-    """To those of this Python, and to executables; the client meets a lost worker."""
+    """To those of this Python, and to executables."""
     if driver == "acme":
         program = tmp_path / "registry-storage-acme"
         program.write_text(
@@ -41,15 +40,17 @@ def test_up_gives_it_to_the_workers(
         )
         program.chmod(0o755)
         monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
-    rules = [{"kind": "exit", "when": "answer", "operations": ["move"], "count": 1}]
-    monkeypatch.setenv(FAULTS, json.dumps({"rules": rules}))
+    rules = [{"kind": "error", "error": "ACCESS_DENIED", "operations": ["list"]}]
+    options = ["--faults", json.dumps({"rules": rules})]
     root = {"rootdirectory": str(tmp_path / "root")}
-    with running_bus(driver, root, workers=1) as endpoint, Client(endpoint) as client:
+    with (
+        running_bus(driver, root, 1, options) as endpoint,
+        Client(endpoint) as client,
+    ):
         client.put_content("/a", b"x")
-        with pytest.raises(WorkerLostError) as caught:
-            client.move("/a", "/b")
-        assert caught.value.executed is Executed.MAYBE
-        assert client.get_content("/b") == b"x"
+        with pytest.raises(AccessDeniedError, match="a fault on purpose"):
+            client.list("/")
+        assert client.get_content("/a") == b"x"
 
 
 def test_a_worker_by_hand_is_loud_about_it(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -19,7 +19,10 @@ UP = [sys.executable, "-m", "storagebus.conf", "up"]
 
 @contextmanager
 def running_bus(
-    driver: str, parameters: dict[str, Any], workers: int = 2
+    driver: str,
+    parameters: dict[str, Any],
+    workers: int = 2,
+    options: Sequence[str] = (),
 ) -> Iterator[str]:
     """Start a bus for one driver; the value is its endpoint.
 
@@ -28,7 +31,7 @@ def running_bus(
     folder = tempfile.mkdtemp(prefix="sb-")  # short, as Unix sockets' paths are
     endpoint = f"ipc://{folder}/bus"
     words = ["--driver", driver, "--parameters", json.dumps(parameters)]
-    words += ["--endpoint", endpoint, "--workers", str(workers)]
+    words += ["--endpoint", endpoint, "--workers", str(workers), *options]
     up = subprocess.Popen(
         [*UP, *words], stdout=subprocess.PIPE, text=True, start_new_session=True
     )
