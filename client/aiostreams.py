@@ -65,6 +65,7 @@ class AsyncReader(_Droppable):
         self._reading: Reading | None = None
         self._rest = memoryview(b"")
         self._closed = False
+        self._broken = False
         self.identity: str | None = None
 
     async def open(self) -> AsyncReader:
@@ -83,12 +84,18 @@ class AsyncReader(_Droppable):
         return self
 
     async def read(self, size: int | None = READ_ALL) -> bytes:
-        """`size` bytes, fewer only at the end; without a size, all that is left."""
+        """`size` bytes, fewer only at the end; without a size, all that is left. Where
+        it fails or is cancelled with some of them, the reader is of no more use.
+
+        Raises:
+            InvalidStateError: an earlier read was broken off so.
+            StorageError: the bytes cannot be had.
+        """
         await self.open()
         pieces: list[bytes | memoryview] = []
         missing = size if size is not None and size >= 0 else None
         while missing is None or missing > 0:
-            if not self._rest and not await self._fill():
+            if not self._rest and not await self._fill(bool(pieces)):
                 break
             taken = self._rest if missing is None else self._rest[:missing]
             self._rest = self._rest[len(taken) :]
@@ -103,7 +110,7 @@ class AsyncReader(_Droppable):
         view = memoryview(buffer).cast("B")
         filled = 0
         while filled < len(view):
-            if not self._rest and not await self._fill():
+            if not self._rest and not await self._fill(filled > 0):
                 break
             count = min(len(view) - filled, len(self._rest))
             view[filled : filled + count] = self._rest[:count]
@@ -130,17 +137,32 @@ class AsyncReader(_Droppable):
     def _is_fleeting(self) -> bool:
         return self._reading is not None and self._reading.is_fleeting
 
-    async def _fill(self) -> bool:
+    async def _fill(self, has_some: bool = False) -> bool:
+        """Wait for a piece; False at the end.
+
+        Args:
+            has_some: whether the read has bytes already, lost if it ends here.
+        """
         assert self._reading is not None
-        piece = await self._reading.piece()
-        if piece is None and self._reading.file is not None:
-            piece = await self._reading.piece_of_file()
+        try:
+            piece = await self._reading.piece()
+            if piece is None and self._reading.file is not None:
+                piece = await self._reading.piece_of_file()
+        except BaseException:
+            self._broken = has_some
+            raise
         self._rest = memoryview(b"" if piece is None else piece)
         return piece is not None
 
     def _check_open(self) -> None:
         if self._closed:
             raise InvalidStateError("the reader is closed", path=self._path)
+        if self._broken:
+            raise InvalidStateError(
+                "an earlier read was broken off, and what it had is lost; open the "
+                "object again at the offset that you have",
+                path=self._path,
+            )
 
     def __await__(self) -> Generator[Any, None, AsyncReader]:
         return self.open().__await__()

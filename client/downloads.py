@@ -232,7 +232,9 @@ class Reading(Download):
         view = memoryview(bytearray(min(file.left, CHUNK_BYTES_MAX)))
         count = file.read_now(view)
         if not count:
-            count = await self._operations.transport.run(lambda: file.readinto(view))
+            # Taken only here, lest a task that is cancelled loses what a thread reads.
+            count = await self._operations.transport.run(lambda: file.peek_into(view))
+            file.skip(count)
         return view[:count]
 
     async def gather(self) -> bytes:

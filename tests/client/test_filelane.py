@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import random
+import threading
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -96,7 +99,10 @@ def test_a_file_that_was_cut_short_is_data_loss(path: Path) -> None:
     assert caught.value.path == "/a"
     assert caught.value.offset == 150_000
     with pytest.raises(DataLossError):
-        lane.readinto(memoryview(bytearray(10)))
+        lane.readinto(memoryview(bytearray(50_001)))
+    assert lane.read(50_000) == DATA[100_000:150_000], "nothing is left out"
+    with pytest.raises(DataLossError):
+        lane.read(1)
     lane.close()
 
 
@@ -125,3 +131,49 @@ def test_after_its_end_nothing_works(path: Path) -> None:
     for work in (lane.range, lambda: lane.read(1)):
         with pytest.raises(InvalidStateError):
             work()
+
+
+def test_closing_does_not_wait_for_a_read_that_hangs(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An event loop closes it; the disk may be on another host."""
+    lane = lane_of(path)
+    fd = lane.range().fd
+    begun, let_go = threading.Event(), threading.Event()
+    preadv, counts = os.preadv, []
+
+    def hangs(*given: Any) -> int:
+        begun.set()
+        assert let_go.wait(10)
+        return preadv(*given)
+
+    monkeypatch.setattr(filelane.os, "preadv", hangs)
+    view = memoryview(bytearray(1_000))
+    reading = threading.Thread(target=lambda: counts.append(lane.readinto(view)))
+    reading.start()
+    assert begun.wait(10)
+    monkeypatch.setattr(filelane.os, "preadv", preadv)
+    ended = time.monotonic() + 5
+    assert lane.read_now(memoryview(bytearray(10))) == 0, "it would wait"
+    lane.close()
+    assert time.monotonic() < ended
+    os.fstat(fd)  # its number is not another file's while it is read from
+    with pytest.raises(InvalidStateError):
+        lane.range()
+    let_go.set()
+    reading.join(10)
+    assert counts == [1_000]
+    assert view == DATA[:1_000]
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(fd)
+
+
+def test_to_look_is_not_to_take(path: Path) -> None:
+    lane = lane_of(path, 5)
+    for _ in range(2):
+        buffer = bytearray(1_000)
+        assert lane.peek_into(memoryview(buffer)) == 1_000
+        assert buffer == DATA[5:1_005]
+    lane.skip(1_000)
+    assert lane.read(10) == DATA[1_005:1_015]
+    lane.close()
