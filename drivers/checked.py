@@ -37,6 +37,8 @@ from .paths import PATH_BYTES_MAX, ROOT, check_path
 
 UPLOAD_ID_CHARACTERS_MAX = 256
 EXPIRES_SECONDS_MAX = 7 * 24 * 3600
+READ_BYTES = 1 << 20
+"""What a driver is asked for at a time when all that is left is wanted."""
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -205,10 +207,15 @@ class Checked(StorageDriver):
 
 
 class CheckedReader(Reader, _Labelled):
-    """Reads are full until the end, whatever kind of stream the driver returned."""
+    """Reads are full until the end, whatever kind of stream the driver returned.
+
+    One that fails with some of its bytes ends the reader: a second would go on behind
+    them, and nobody could see the gap.
+    """
 
     def __init__(self, stream: Reader, path: str, label: str) -> None:
         self._stream = stream
+        self._broken = False
         self._path = path
         self._label = label
         self.identity = getattr(stream, "identity", None)
@@ -216,16 +223,21 @@ class CheckedReader(Reader, _Labelled):
     @_typed
     def read(self, size: int | None = -1, /) -> bytes:
         self._check_open()
-        if size is None or size < 0:
-            return b"".join(iter(lambda: self._stream.read(1 << 20), b""))
-        data = self._stream.read(size)
-        if len(data) == size or not data:
+        most = None if size is None or size < 0 else size
+        data = self._stream.read(READ_BYTES if most is None else most)
+        if len(data) == most or not data:
             return data
-        pieces = [data]
-        missing = size - len(data)
-        while missing and (data := self._stream.read(missing)):
-            pieces.append(data)
-            missing -= len(data)
+        pieces, got = [data], len(data)
+        try:
+            while got != most:
+                missing = READ_BYTES if most is None else most - got
+                if not (data := self._stream.read(missing)):
+                    break
+                pieces.append(data)
+                got += len(data)
+        except BaseException:
+            self._broken = True
+            raise
         return b"".join(pieces) if len(pieces) > 1 else pieces[0]
 
     @_typed
@@ -233,11 +245,15 @@ class CheckedReader(Reader, _Labelled):
         self._check_open()
         view = memoryview(buffer).cast("B")
         filled = 0
-        while filled < len(view):
-            count = self._stream.readinto(view[filled:])
-            if not count:
-                break
-            filled += count
+        try:
+            while filled < len(view):
+                count = self._stream.readinto(view[filled:])
+                if not count:
+                    break
+                filled += count
+        except BaseException:
+            self._broken = filled > 0
+            raise
         return filled
 
     def read1(self, size: int = -1, /) -> bytes:
@@ -262,6 +278,12 @@ class CheckedReader(Reader, _Labelled):
     def _check_open(self) -> None:
         if self.closed:
             raise InvalidStateError("the reader is closed", path=self._path)
+        if self._broken:
+            raise InvalidStateError(
+                "an earlier read was broken off, and what it had is lost; open the "
+                "object again at the offset that you have",
+                path=self._path,
+            )
 
 
 class _State(Enum):

@@ -17,7 +17,7 @@ from storagebus.drivers import (
     Walk,
     Writer,
 )
-from storagebus.drivers.checked import EXPIRES_SECONDS_MAX, Checked
+from storagebus.drivers.checked import EXPIRES_SECONDS_MAX, Checked, CheckedReader
 from storagebus.drivers.errors import (
     InvalidOffsetError,
     InvalidParameterError,
@@ -26,6 +26,7 @@ from storagebus.drivers.errors import (
     PathNotFoundError,
     StorageError,
     StorageFullError,
+    UnavailableError,
     UnsupportedMethodError,
 )
 
@@ -300,6 +301,47 @@ def test_reads_are_full_until_the_end() -> None:
     assert (stream.readinto(buffer), bytes(buffer)) == (8, b"01234567")
     assert (stream.readinto(buffer), bytes(buffer[:2])) == (2, b"89")
     assert stream.readinto(buffer) == 0
+
+
+class Breaks(Dribble):
+    """Fails once, when four bytes are left of ten."""
+
+    def __init__(self) -> None:
+        super().__init__(b"0123456789")
+        self.fails = True
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if len(self._left) == 4 and self.fails:
+            self.fails = False
+            raise UnavailableError("the store does not answer")
+        return super().read(size)
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda stream: stream.read(7),
+        lambda stream: stream.read(),
+        lambda stream: stream.readinto(bytearray(7)),
+    ],
+)
+def test_a_read_that_fails_with_some_bytes_leaves_no_silent_gap(
+    read: Callable[[Reader], Any],
+) -> None:
+    with CheckedReader(Breaks(), "/a", "probe") as stream:
+        with pytest.raises(UnavailableError):
+            read(stream)
+        for again in (lambda: stream.read(1), lambda: stream.readinto(bytearray(1))):
+            with pytest.raises(InvalidStateError, match="open the object again"):
+                again()
+
+
+def test_a_read_that_fails_with_nothing_may_be_repeated() -> None:
+    with CheckedReader(Breaks(), "/a", "probe") as stream:
+        assert stream.read(6) == b"012345"
+        with pytest.raises(UnavailableError):
+            stream.read(3)
+        assert stream.read(4) == b"6789"
 
 
 def test_a_reader_is_closed_once() -> None:
