@@ -62,7 +62,6 @@ IMPURE = {
 TESTED_BY = {
     "broker": {},
     "client": {
-        "aiostreams": "client/test_aio.py",
         "bus": "test_conformance.py",
         "channels": "client/test_client.py",
         "child": "client/test_child_start.py",
