@@ -169,14 +169,15 @@ def test_every_call_ends_though_nobody_answers(
 
 
 def test_a_broker_that_falls_silent_is_lost(scripted: Make, endpoint: str) -> None:
+    """The deadline leaves time to look whether the delete has run; nobody can say."""
     broker = scripted(nothing)
     broker.silent = True
-    with Client(endpoint, deadline=30.0) as client:
+    with Client(endpoint, deadline=5.0) as client:
         started = time.monotonic()
         with pytest.raises(UnavailableError, match="silent") as caught:
             client.delete("/x")
         assert caught.value.executed is Executed.MAYBE
-        assert time.monotonic() - started < 5.0
+        assert time.monotonic() - started < 7.0
 
 
 @pytest.mark.parametrize(
