@@ -36,6 +36,9 @@ from .retry import Attempts, Safety, can_help
 COALESCE_BYTES = 262_144
 """Smaller writes are gathered up to this size."""
 
+DROP_S_MAX = 0.5
+"""How long a put that has failed tries to drop what it has left at a worker."""
+
 FINAL = (UploadSupersededError, UploadNotFoundError, DataLossError)
 """After these the upload is another writer's, or no more: claiming it is wrong."""
 
@@ -202,14 +205,21 @@ class Upload:
                 failure = error
             await self._recover(failure, attempts)
 
-    async def cancel(self) -> None:
+    async def cancel(self, within_s: float | None = None) -> None:
         """Drop the upload.
+
+        Args:
+            within_s: seconds that this may take, where the stream is over already;
+                None for the deadline.
 
         Raises:
             StorageError: the worker could not.
         """
         self._gathered.clear()
         attempts = self._attempts()
+        if within_s is not None:
+            ends = self._operations.transport.now() + within_s
+            attempts.ends = min(attempts.ends, ends)
         try:
             while True:
                 try:
@@ -454,7 +464,7 @@ async def put_whole(operations: Operations, path: str, content: Payload) -> None
         except StorageError as error:
             failure = error
             try:
-                await upload.cancel()
+                await upload.cancel(DROP_S_MAX)
             except StorageError:
                 pass  # an upload that is left over changes nothing
         finally:

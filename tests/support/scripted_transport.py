@@ -31,6 +31,7 @@ class Stream:
         self.taken: list[bytes] = []
         self.ended_with: Type | None = None
         self.asked = Open("")
+        self.budget_s = 0.0
 
     async def opened(self) -> Accepted:
         if isinstance(self._size, StorageError):
@@ -75,6 +76,7 @@ class Script:
         operation, stream = self._streams.popleft()
         assert request.operation is operation
         stream.asked = parse(Open, request.fields)
+        stream.budget_s = request.budget_s
         return stream
 
     def close(self) -> None:
