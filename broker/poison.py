@@ -115,13 +115,9 @@ class Poison:
 
     def deaths(self, digest: bytes, now: float) -> int:
         """How many workers were lost with a request; 0 for one that is trusted."""
+        self._forget_old(now)
         record = self._records.get(digest)
-        if record is None:
-            return 0
-        if now - record.last > REMEMBERED_S:
-            del self._records[digest]
-            return 0
-        return record.deaths
+        return 0 if record is None else record.deaths
 
     def is_poison(self, digest: bytes) -> bool:
         """Whether a request must not get another worker."""
@@ -135,6 +131,14 @@ class Poison:
     def clear(self, digest: bytes) -> None:
         """A worker has answered the request."""
         self._records.pop(digest, None)
+
+    def _forget_old(self, now: float) -> None:
+        """Those of the longest time without a death come first."""
+        while self._records:
+            digest, record = next(iter(self._records.items()))
+            if now - record.last <= REMEMBERED_S:
+                return
+            del self._records[digest]
 
 
 def digest_of(service: str, opened: Message) -> bytes:

@@ -203,6 +203,7 @@ class Reading(Download):
         self._done = 0
         self._memory: Accepted | None = None
         self._by_stream = 0
+        self._asked_for: dict[str, Any] = {}
         self.file: FileLane | None = None
 
     async def piece(self) -> Payload | None:
@@ -257,6 +258,8 @@ class Reading(Download):
         if accepted.lane == LANE_MEMORY:
             self._memory = accepted
         elif accepted.lane == LANE_FILE:
+            if LANE_FILE not in self._asked_for.get("lane_kinds", ()):
+                raise ProtocolError("the worker offers a file that was not asked for")
             transport = self._operations.transport
             left_s = self._operations.left(self._attempts)
             self.file = await transport.run(
@@ -289,6 +292,8 @@ class Reading(Download):
         return self.file is not None
 
     def _arguments(self, window: int) -> Open:
+        now = self._operations.transport.now()
+        self._asked_for = self._lanes.asking(now, window)
         return make(
             Open,
             service=self._operations.service,
@@ -296,7 +301,7 @@ class Reading(Download):
             start=self._start + self._done,
             length=None if self._length is None else self._length - self._done,
             if_match=self._if_match if self._first else self.identity,
-            **self._lanes.asking(self._operations.transport.now(), window),
+            **self._asked_for,
         )
 
     def _hindrance(self, error: StorageError) -> StorageError | None:

@@ -71,6 +71,17 @@ def test_an_answer_clears_and_time_forgets() -> None:
     assert len(poison) == 0
 
 
+def test_what_nobody_asks_again_is_forgotten_too() -> None:
+    """As long as something is remembered, every call costs a digest."""
+    poison = Poison()
+    for number in range(100):
+        poison.lost("w", [b"%d" % number], float(number))
+    assert poison.deaths(GOOD, REMEMBERED_S + 49.5) == 0
+    assert len(poison) == 50
+    assert poison.deaths(b"60", REMEMBERED_S + 49.5) == 1
+    assert poison.deaths(GOOD, REMEMBERED_S + 100) == len(poison) == 0
+
+
 def test_the_memory_is_bounded() -> None:
     poison = Poison()
     digests = [number.to_bytes(4) for number in range(REMEMBERED_MAX + 10)]

@@ -18,7 +18,7 @@ from storagebus.broker.messages import Accepted, Open, Operation, Result, pack, 
 from storagebus.broker.segment import Segment, make_segment
 from storagebus.broker.wire import Message, Type
 from storagebus.client import Client
-from storagebus.drivers.errors import StorageError
+from storagebus.drivers.errors import ProtocolError, StorageError
 
 SIZE = 1 << 16
 TOKEN = b"t" * 16
@@ -177,4 +177,18 @@ def test_a_ring_that_is_never_to_be_had(liar: Liar, tmp_path: Path) -> None:
 
     liar.answer(act)
     with client_of(tmp_path) as client:
+        assert read(client) == DATA
+
+
+def test_a_file_that_nobody_asked_for(liar: Liar, tmp_path: Path) -> None:
+    """It would be offered, and could not be had, again and again."""
+
+    def act(stream: int) -> None:
+        nowhere = {"lane_address": new_address(), "lane_token": TOKEN}
+        liar.say(Type.ACCEPT, stream, Accepted(lane="file", lane_bytes=9, **nowhere))
+
+    liar.answer(act, honest(liar))
+    with client_of(tmp_path) as client:
+        with pytest.raises(ProtocolError, match="file that was not asked for"):
+            read(client)
         assert read(client) == DATA
