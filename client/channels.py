@@ -32,6 +32,8 @@ fewer peers. Two channels serve the program that does one thing at a time.
 IDLE_S_MAX = 60.0
 GREETING_S_MAX = 1.0
 """A broker that has not welcomed a new channel by then is left to the I/O thread."""
+GREETING_PART = 0.25
+"""The same as a part of the time that the operation has."""
 POLL_MS_MAX = 60_000
 
 
@@ -54,10 +56,14 @@ class Channel:
         """Whether the broker has left it without an answer."""
         return self._connection.core.brokers.current.suspect
 
-    def greet(self) -> bool:
-        """Have a session; False when the broker does not answer soon."""
+    def greet(self, budget_s: float) -> bool:
+        """Have a session; False when the broker does not answer soon.
+
+        Args:
+            budget_s: seconds that the operation has.
+        """
         self._poll(0.0)  # what has happened while it was idle
-        ends = time.monotonic() + GREETING_S_MAX
+        ends = time.monotonic() + min(GREETING_S_MAX, budget_s * GREETING_PART)
         while not self._connection.core.is_open:
             now = time.monotonic()
             if now >= ends:
@@ -110,14 +116,19 @@ class ChannelPool:
         self._count = 0
         self._closed = False
 
-    def lease(self, endpoint: str) -> Channel | None:
-        """A channel to this broker, or None when there are enough, or no answer."""
+    def lease(self, endpoint: str, budget_s: float) -> Channel | None:
+        """A channel to this broker, or None when there are enough, or no answer.
+
+        Args:
+            endpoint: the broker's address.
+            budget_s: seconds that the operation has.
+        """
         while True:
             try:
                 channel = self._idle.pop()
             except IndexError:
                 break
-            if channel.endpoint == endpoint and channel.greet():
+            if channel.endpoint == endpoint and channel.greet(budget_s):
                 return channel
             self._drop(channel)
         # Two threads may both pass here: the bound may be passed by as many as there
@@ -130,10 +141,11 @@ class ChannelPool:
         except zmq.ZMQError:
             self._count -= 1  # out of descriptors or sockets
             return None
-        if channel.greet():
+        if channel.greet(budget_s):
             return channel
         self._drop(channel)
-        if self.impatient:
+        # An operation in a hurry has not given it time enough to say so.
+        if self.impatient and budget_s * GREETING_PART >= GREETING_S_MAX:
             self._on_doubt(endpoint)
         return None
 

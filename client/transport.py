@@ -15,6 +15,9 @@ from .engine import Engine, acquire, relinquish
 from .handles import Handle
 from .requests import Request
 
+NOTICED_S = 0.005
+"""Time from which on it counts what a channel's greeting has taken."""
+
 _T = TypeVar("_T")
 _seed = os.urandom(16)
 
@@ -69,7 +72,12 @@ class BusTransport:
         engine, connection, pool = self._ensure()
         core = connection.core
         if brief and core.is_open:
-            channel = pool.lease(core.current)
+            began = self.now()
+            channel = pool.lease(core.current, request.budget_s)
+            spent_s = self.now() - began
+            if spent_s > NOTICED_S:
+                left_s = max(NOTICED_S, request.budget_s - spent_s)
+                request = request._replace(budget_s=left_s)
             if channel is not None:
                 return channel.begin(request)
         return engine.begin(connection, request)

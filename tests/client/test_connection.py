@@ -58,6 +58,7 @@ class ScriptedBroker:
         self.hellos: list[Hello] = []
         self.messages: list[Message] = []
         self.silent = False
+        self.welcomes = True
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._router = self._context.socket(zmq.ROUTER)
         self._router.bind(endpoint)
@@ -83,7 +84,7 @@ class ScriptedBroker:
     def _replies(self, message: Message) -> list[Message]:
         if message.type is Type.HELLO:
             self.hellos.append(parse(Hello, message.fields))
-            return [self._greeting]
+            return [self._greeting] if self.welcomes else []
         self.messages.append(message)
         if self.silent:
             return []
@@ -266,3 +267,16 @@ def test_threads_beyond_the_channels_use_the_io_thread(
             thread.join(30)
         assert failures == []
     assert len(broker.hellos) <= 40
+
+
+def test_a_channel_that_is_not_welcomed_takes_a_part_of_the_deadline(
+    scripted: Make, endpoint: str
+) -> None:
+    broker = scripted(result)
+    with Client(endpoint) as other, Client(endpoint, deadline=0.8) as client:
+        other.stat("/x")  # the I/O thread, which they share, has a session now
+        broker.welcomes, broker.silent = False, True
+        began = time.monotonic()
+        with pytest.raises(StorageError):
+            client.stat("/x")
+        assert time.monotonic() - began < 1.2
