@@ -9,11 +9,14 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from ..drivers.errors import UnavailableError
+
 RUNTIME_BYTES_MAX = 60
 """The path of a Unix socket has little room; a longer directory is not used."""
 PREFIX = "storagebus-"
 OWNER = "owner.lock"
 """A file that the owner of the directory holds locked as long as it lives."""
+TRIES_MAX = 10
 LEFT_MAX = 1_000
 """Directories that are looked at."""
 
@@ -25,16 +28,29 @@ def private_directory(environ: Mapping[str, str]) -> Path:
 
     Args:
         environ: may name XDG_RUNTIME_DIR.
+
+    Raises:
+        UnavailableError: other processes have removed each that was made.
     """
     parent = Path(environ.get("XDG_RUNTIME_DIR", ""))
     usable = parent.is_absolute() and os.access(parent, os.W_OK)
     if not usable or len(bytes(parent)) > RUNTIME_BYTES_MAX:
         parent = Path("/tmp")
     remove_left(parent)
-    # mkdtemp makes it with mode 0700, under a name that did not exist.
-    made = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
-    _lock(made / OWNER, os.O_CREAT)  # the descriptor stays open until the end
-    return made
+    for _ in range(TRIES_MAX):
+        # mkdtemp makes it with mode 0700, under a name that did not exist.
+        made = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
+        try:
+            _lock(made / OWNER, os.O_CREAT)  # the descriptor stays open until the end
+        except (BlockingIOError, FileNotFoundError):
+            # Another process has looked before it was locked, and removes it.
+            shutil.rmtree(made, ignore_errors=True)
+            continue
+        return made
+    raise UnavailableError(
+        f"no directory for sockets can be kept in {parent}: other processes remove it; "
+        "give addresses with --endpoint or in the file"
+    )
 
 
 def remove_left(parent: Path) -> None:

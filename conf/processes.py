@@ -132,7 +132,7 @@ def broker(
     "--streams",
     metavar="N",
     envvar="STORAGEBUS_WORKER_STREAMS",
-    help="Open streams at once.  [default: 256]",
+    help="Open streams at once.  [default: 1024]",
 )
 @faults_option
 @log_option("info")

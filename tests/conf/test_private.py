@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from storagebus.conf import private
 from storagebus.conf.private import OWNER, PREFIX, private_directory, remove_left
 
 
@@ -73,3 +74,24 @@ def test_what_a_killed_process_left_is_removed_and_nothing_else(runtime: Path) -
     assert mine.is_dir()
     assert foreign.is_dir()
     assert linked.is_dir()
+
+
+def test_one_that_another_process_took_for_left_is_made_anew(
+    runtime: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It had looked when the directory was there and not yet locked."""
+    lock, taken = private._lock, []
+
+    def lock_late(path: Path, flags: int = 0) -> int:
+        if flags and not taken:
+            os.close(os.open(path, os.O_CREAT | os.O_WRONLY))
+            taken.append(path.parent)
+            remove_left(runtime)
+        return lock(path, flags & ~os.O_CREAT if path.parent in taken else flags)
+
+    monkeypatch.setattr(private, "_lock", lock_late)
+    made = private_directory({"XDG_RUNTIME_DIR": str(runtime)})
+    assert [*runtime.iterdir()] == [made]
+    assert made not in taken
+    remove_left(runtime)
+    assert (made / OWNER).exists()

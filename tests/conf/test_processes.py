@@ -15,6 +15,8 @@ import pytest
 
 from storagebus.client import Client
 from storagebus.conf.bus import wait_ready
+from storagebus.conf.processes import worker
+from storagebus.workers.spawned import Surroundings
 
 Start = Callable[..., subprocess.Popen[bytes]]
 
@@ -179,3 +181,12 @@ def test_an_address_that_cannot_be_bound(run: Any, tmp_path: Path) -> None:
     assert ran.code != 0
     assert ran.err.splitlines()[-1].startswith("storagebus: ")
     assert "Traceback" not in ran.err
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("slots", Surroundings().slots), ("streams", Surroundings().streams)],
+)
+def test_help_tells_the_defaults_that_hold(name: str, value: int) -> None:
+    (option,) = [given for given in worker.params if given.name == name]
+    assert f"[default: {value}]" in option.to_info_dict()["help"]
