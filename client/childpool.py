@@ -225,7 +225,7 @@ class ChildPool:
 
     def _on_change(self, notice: Notice) -> None:
         if isinstance(notice, ChildEnded):
-            if not notice.expected:
+            if notice.is_news:
                 self.on_ended(notice.ending.cookie, notice.ending.by_fault)
             with self._changed:
                 member = self._members.pop(notice.child, None)

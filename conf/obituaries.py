@@ -42,7 +42,7 @@ class Obituaries:
 
     def on_change(self, notice: Notice) -> None:
         """Hear of a child; called from the manager's thread, which must not wait."""
-        if isinstance(notice, ChildEnded) and not notice.expected:
+        if isinstance(notice, ChildEnded) and notice.is_news:
             self._put(notice.ending)
 
     def close(self) -> None:

@@ -194,6 +194,12 @@ class ChildEnded:
     was_ready: bool
     detail: str
 
+    @property
+    def is_news(self) -> bool:
+        """Whether it ended otherwise than somebody has told it to, as a broker does by
+        DRAIN."""
+        return not self.expected and self.ending.code != Exit.STOPPED
+
 
 @dataclass(frozen=True, slots=True)
 class GaveUp:

@@ -45,6 +45,7 @@ def test_every_broker_is_told_of_every_end_that_nobody_asked_for() -> None:
             ended(signal=11, cookie="segv"),
             ended(signal=9, cookie="killed"),
             ended(expected=True, code=0, cookie="asked"),
+            ended(code=0, cookie="drained"),
             ended(code=3, cookie="exit"),
             ended(error="could not be started", cookie="never"),
             ended(code=1, cookie="last"),

@@ -3,7 +3,13 @@
 import pytest
 
 from storagebus.drivers.errors import DETAIL_CHARACTERS_MAX, UnavailableError
-from storagebus.workers.children import INSTANCES_MAX, Ending, ProcessSpec, signal_name
+from storagebus.workers.children import (
+    INSTANCES_MAX,
+    ChildEnded,
+    Ending,
+    ProcessSpec,
+    signal_name,
+)
 
 
 @pytest.mark.parametrize(
@@ -45,3 +51,19 @@ def test_a_specification_needs_a_program_and_hides_its_secrets() -> None:
     with pytest.raises(ValueError, match="'acme' needs a program"):
         ProcessSpec("acme", ())
     assert "hush" not in repr(ProcessSpec("acme", ("run",), secrets={"word": "hush"}))
+
+
+@pytest.mark.parametrize(
+    ("ending", "is_news"),
+    [
+        (Ending(code=0), False),  # a DRAIN of its broker, for one
+        (Ending(code=1), True),
+        (Ending(signal=9), True),
+        (Ending(signal=11), True),
+        (Ending(error="could not be started"), True),
+    ],
+)
+def test_what_a_broker_is_told_of(ending: Ending, is_news: bool) -> None:
+    for expected in (False, True):
+        ended = ChildEnded("p", 1, ending, expected, True, "")
+        assert ended.is_news is (is_news and not expected)
