@@ -13,7 +13,7 @@ PIP := -m pip install -q --disable-pip-version-check --no-warn-script-location
 	clean bench chaos simulate
 
 help:  ## what can be made
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 20
 
 dev: .venv/.ready  ## set up the virtual environment for development
 

@@ -408,8 +408,9 @@ class ClientCore:
             self._fail(stream, stream.expired(), out, buried=True)
             return
         names = ", ".join(broker.endpoint for broker in self.brokers)
+        seconds = round(stream.request.budget_s, 2)
         error = UnavailableError(
-            f"no broker answered at {names} within {stream.request.budget_s:g} s; "
+            f"no broker answered at {names} within {seconds:g} s; "
             "check that the broker runs and that this is its address for clients",
             executed=Executed.NO,
         )

@@ -20,7 +20,7 @@ from .supervisor import supervisor
 _FILE = click.Path(path_type=Path)
 
 
-@click.group()
+@click.group(no_args_is_help=False)
 def conf() -> None:
     """Check or show a configuration, or make one for supervisord.
 

@@ -67,7 +67,8 @@ def overrides(
                 pending.append((service, name, value))
             else:
                 known = [*service_keys.values(), "parameters_NAME"]
-                problems.append(_unknown(name, key, known))
+                wrong = key or service.partition("_")[2].rpartition("_")[2]
+                problems.append(_unknown(name, wrong, known))
     # Parameters last: the driver, whose parameters they are, may be overridden too.
     for service, name, value in pending:
         given = name.rpartition(_PARAMETERS)[2]

@@ -26,6 +26,7 @@ COMPLETE_VARIABLE = "_STORAGEBUS_COMPLETE"
 
 @click.group(
     cls=Commands,
+    no_args_is_help=False,  # one line, like every other wrong usage
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 88},
     epilog="Exit codes: 0 done, 1 other failure, 2 usage, 3 not found, 4 invalid path, "
     "offset, parameter or driver, 5 denied, 6 full, quota or throttled, "

@@ -110,7 +110,7 @@ _deadline = click.option(
     type=click.FloatRange(0, DEADLINE_S_MAX, min_open=True),
     default=DEADLINE_S,
     envvar="STORAGEBUS_DEADLINE",
-    show_default="30",
+    show_default=True,
     metavar="SECONDS",
     help="Time for each call, or for each step of a stream.",
 )

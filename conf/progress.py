@@ -170,10 +170,11 @@ def summary_line(verb: str, done: Summary, seconds: float) -> str:
     rate = size_text(done.size / seconds) if seconds > 0 else "-"
     files = "1 file" if done.files == 1 else f"{done.files} files"
     parts = [f"{verb} {files}, {size_text(done.size)} in {seconds:.1f} s ({rate}/s)"]
+    empty = "directory" if done.empty_directories == 1 else "directories"
     for count, what in (
         (done.skipped, "skipped"),
         (done.failed, "failed"),
-        (done.empty_directories, "empty directories left out"),
+        (done.empty_directories, f"empty {empty} left out"),
     ):
         if count:
             parts.append(f"{count} {what}")

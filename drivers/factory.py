@@ -164,12 +164,28 @@ def call_factory(
     try:
         driver = factory(**parameters)
     except TypeError as error:
-        raise InvalidParameterError(str(error), driver=name) from error
+        detail = _misfit(factory, parameters) or str(error)
+        raise InvalidParameterError(detail, driver=name) from error
     if not isinstance(driver, StorageDriver):
         raise InvalidStorageDriverError(
             f"{name!r}: its factory returned {type(driver).__name__}, no StorageDriver"
         )
     return driver
+
+
+def _misfit(factory: Factory, parameters: Mapping[str, Any]) -> str:
+    """What is wrong with the names of parameters, without the factory's own name."""
+    from inspect import signature
+
+    try:
+        taken = signature(factory)
+        taken.bind_partial(**parameters)  # first: a misspelled name is missing as well
+        taken.bind(**parameters)
+    except TypeError as error:
+        return str(error)
+    except ValueError:
+        pass  # a factory written in C may not tell
+    return ""
 
 
 def entry_points(**wanted: str) -> Any:

@@ -325,6 +325,13 @@ def test_silence_matters_only_with_open_operations() -> None:
     assert scene.take() == []
 
 
+def test_the_time_that_no_broker_answered_is_told_as_it_was_meant() -> None:
+    scene = ClientScene()
+    scene.open("k", budget_s=0.999965)
+    scene.pass_time(1.5)
+    assert "within 1 s; check that" in str(scene.error("k"))
+
+
 def test_closing_ends_everything_and_takes_leave() -> None:
     scene = ClientScene()
     scene.connect()

@@ -11,6 +11,7 @@ import pytest
 
 from storagebus.conf.commands import COMMANDS, Commands
 from storagebus.conf.main import cli
+from storagebus.conf.schema import Service
 
 
 def commands() -> dict[str, click.Command]:
@@ -80,6 +81,14 @@ def test_every_option_is_explained(name: str) -> None:
     for parameter in ALL[name].params:
         if isinstance(parameter, click.Option):
             assert parameter.help, parameter.name
+
+
+@pytest.mark.parametrize("key", ["slots", "streams"])
+def test_the_worker_help_has_the_defaults_of_the_file(key: str) -> None:
+    (option,) = (found for found in ALL["worker"].params if found.name == key)
+    assert isinstance(option, click.Option)
+    default = getattr(Service("any", "inmemory"), key)
+    assert (option.help or "").endswith(f"[default: {default}]")
 
 
 @pytest.mark.parametrize(

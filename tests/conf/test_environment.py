@@ -64,6 +64,8 @@ def test_variables_of_other_uses_are_left_alone() -> None:
         ("BROKER_CLIENT", "did you mean 'clients'?"),
         ("BROKER_", "unknown key"),
         ("SERVICES_DEFAULT_WORKRS", "did you mean 'workers'?"),
+        ("SERVICES_OTHER_WORKER", "unknown key 'worker'; did you mean 'workers'?"),
+        ("SERVICES_OTHER_ONE_SLOT", "unknown key 'slot'; did you mean 'slots'?"),
         ("SERVICES_DEFAULT_PARAMETERS", "parameters_NAME"),
         ("SERVICES_DEFAULT_PARAMETERS_", "unknown key"),
         ("SERVICES_", "unknown key"),

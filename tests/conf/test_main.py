@@ -101,6 +101,8 @@ def test_a_traceback_only_on_demand(run: Any, monkeypatch: pytest.MonkeyPatch) -
 @pytest.mark.parametrize(
     ("args", "words"),
     [
+        ([], "Missing command; see storagebus --help"),
+        (["conf"], "Missing command; see storagebus conf --help"),
         (["nosuch"], "No such command 'nosuch'; see storagebus --help"),
         (["stat"], "Missing argument 'PATH...'; see storagebus stat --help"),
         (["ls", "--nosuch"], "--nosuch; see storagebus ls --help"),

@@ -18,6 +18,11 @@ from storagebus.drivers.errors import InvalidPathError
             "stored 2 files, 3.0 MiB in 0.5 s (6.0 MiB/s), 1 skipped, 2 failed, "
             "3 empty directories left out",
         ),
+        (
+            Summary(0, 0, 0, 0, 1),
+            1.0,
+            "stored 0 files, 0 B in 1.0 s (0 B/s), 1 empty directory left out",
+        ),
         (Summary(0, 0, 0, 0, 0), 0.0, "stored 0 files, 0 B in 0.0 s (-/s)"),
     ],
 )

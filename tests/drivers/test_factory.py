@@ -98,6 +98,14 @@ def test_parameters_that_the_factory_does_not_take_are_named() -> None:
     assert caught.value.driver == "acme"
 
 
+def test_a_missing_parameter_is_named_and_not_the_factory() -> None:
+    with pytest.raises(InvalidParameterError) as caught:
+        create("bus", {})
+    assert str(caught.value) == (
+        "bus: invalid parameter: missing a required argument: 'endpoint'"
+    )
+
+
 @pytest.mark.parametrize("given", [[("a", 1)], "text", {1: 2}])
 def test_parameters_are_a_map_from_names(given: object) -> None:
     with pytest.raises(InvalidParameterError, match="map from names"):
