@@ -4,8 +4,9 @@ A worker that stood still, or was cut off, finds itself in the middle of a put w
 caller has long had it done by another worker, and perhaps written something newer
 since. If the late one went on, it would bring the older content back. So a driver
 calls `check_standing` before the step that makes a put, move or delete visible, as a
-rename does; from there on it goes through with it. An upload has its own fence, the
-claim, and needs none.
+rename does; from there on it goes through with it. What takes several such steps, or
+sends a request again, asks before each. An upload has its own fence, the claim, and
+needs none.
 
 To be called in the thread that runs the operation. In a process where nobody can lose
 an operation, it does nothing.
@@ -66,13 +67,17 @@ class Standing:
     Args:
         lease: of the session that it came by.
         expires: when its caller has given it up, on the same clock.
+
+    Attributes:
+        begun: whether a step that can be seen may have been taken.
     """
 
-    __slots__ = ("_lease", "_revoked", "expires")
+    __slots__ = ("_lease", "_revoked", "begun", "expires")
 
     def __init__(self, lease: Lease, expires: float = inf) -> None:
         self._lease = lease
         self._revoked: StorageError | None = None
+        self.begun = False
         self.expires = expires
 
     def revoke(self, error: StorageError) -> None:
@@ -105,16 +110,29 @@ _current = _Current()
 
 
 def check_standing() -> None:
-    """The operation in this thread is about to take effect.
+    """The operation in this thread is about to take effect, or to go on with that.
 
     Raises:
-        StorageError: it must not, and has not.
+        StorageError: it must not. The operation has had no effect, or, when it was
+            let through here before, `executed` says that it may have had some.
     """
     standing = _current.standing
-    if standing is not None:
-        error = standing.objection(time.monotonic())
-        if error is not None:
-            raise error
+    if standing is None:
+        return
+    error = standing.objection(time.monotonic())
+    if error is None:
+        standing.begun = True
+        return
+    if standing.begun:
+        error.executed = Executed.MAYBE
+    raise error
+
+
+def remaining_s() -> float:
+    """Seconds until the caller of the operation in this thread gives it up, below 0
+    when it has; endless when it does not say."""
+    standing = _current.standing
+    return inf if standing is None else standing.expires - time.monotonic()
 
 
 class standing_on:

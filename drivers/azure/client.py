@@ -6,14 +6,21 @@ import logging
 import os
 import random
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 from ..objectstore.clients import CALLERS_CONNECTIONS, Clients, silence
+from ..standing import check_standing, remaining_s
 from .credentials import credential_of
 from .parameters import Options
 
 PAUSE_SECONDS_MAX = 10.0
 JITTER = 0.2
 """Share by which a pause is shorter or longer, so that callers do not retry as one."""
+
+VISIBLE = frozenset(
+    {("PUT", ""), ("PUT", "blocklist"), ("DELETE", ""), ("POST", "batch")}
+)
+"""Requests that change what others see: methods, with the `comp` of their URLs."""
 
 AUTHORITIES_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 """Variables of the environment that the SDK's HTTP library heeds."""
@@ -69,6 +76,15 @@ def _transport(options: Options) -> Any:
     from requests.adapters import HTTPAdapter
     from requests.utils import get_environ_proxies
 
+    class Transport(RequestsTransport):  # type: ignore[misc]
+        """Lets nothing take effect that nobody may rely on any more, see `standing`."""
+
+        def send(self, request: Any, **given: Any) -> Any:
+            query = parse_qs(urlsplit(request.url).query)
+            if (request.method, query.get("comp", [""])[0]) in VISIBLE:
+                check_standing()
+            return super().send(request, **given)
+
     session = requests.Session()
     # Asked once for the one host there is: for each request it would be a tenth of all
     # that a small one costs.
@@ -77,7 +93,7 @@ def _transport(options: Options) -> Any:
     connections = options.maxthreads + CALLERS_CONNECTIONS
     for scheme in ("https://", "http://"):
         session.mount(scheme, HTTPAdapter(pool_connections=4, pool_maxsize=connections))
-    return RequestsTransport(
+    return Transport(
         session=session,
         session_owner=True,
         connection_timeout=options.connecttimeout,
@@ -109,6 +125,8 @@ def _retry_policy(options: Options) -> Any:
             self, settings: Any, request: Any, response: Any = None, error: Any = None
         ) -> bool:
             again = bool(super().increment(settings, request, response, error))
+            if again and self.get_backoff_time(settings) >= remaining_s():
+                return False  # what this try met is the better answer
             if again and response is not None:
                 # Nobody reads what this answer says, and it holds a connection.
                 response.internal_response.close()

@@ -13,6 +13,7 @@ from typing import ClassVar
 
 from ..contract import FileInfo
 from ..errors import InvalidPathError, StorageError, UnsupportedMethodError
+from ..standing import check_standing
 
 OBJECT_TYPE = "application/octet-stream"
 UPLOADS = "~uploads/"
@@ -179,6 +180,7 @@ class Store(ABC):
 
         Raises:
             StorageError: the first error of a key; the others were tried all the same.
+                Or the operation must not go on, see `check_standing`.
         """
         first: StorageError | None = None
         rest = iter(keys)
@@ -206,6 +208,7 @@ class Store(ABC):
                 if type(error) not in (StorageError, UnsupportedMethodError):
                     raise
         for key in keys:
+            check_standing()  # here it ends them all
             try:
                 self.delete(key, self.path(key))
             except StorageError as error:

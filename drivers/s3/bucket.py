@@ -18,6 +18,7 @@ from ..errors import (
 from ..objectstore.meanings import Meaning
 from ..objectstore.store import OBJECT_TYPE, Found, Store, unquoted
 from ..progress import step
+from ..standing import standing_on
 from .client import S3Clients
 from .errors import BY_CODE, redacted, typed
 from .parameters import Options
@@ -214,7 +215,7 @@ class Bucket(Store):
         if not self._customer_key or self._customer_key_tried:
             return
         key = f"{self.uploads}~key-{secrets.token_hex(8)}"
-        with self.errors(None):
+        with self.errors(None), standing_on(None):
             client = self.clients.client()
             reply = client.put_object(
                 Bucket=self.name, Key=key, Body=b"", **self._customer_key

@@ -10,6 +10,7 @@ from typing import Any
 
 from ..errors import InvalidParameterError
 from ..objectstore.clients import CALLERS_CONNECTIONS, Clients, silence
+from ..standing import check_standing, remaining_s
 from .credentials import session_of
 from .parameters import Options
 
@@ -18,6 +19,11 @@ _log = logging.getLogger("storagebus.drivers.s3")
 
 COPY_READ_SECONDS = 120
 """Thirty-two parts of 32 MiB copied at once keep a slow disk busy for a while."""
+VISIBLE = (
+    "CompleteMultipartUpload", "CopyObject", "DeleteObject", "DeleteObjects",
+    "PutObject",
+)  # fmt: skip
+"""Requests that change what others see."""
 
 
 class S3Clients(Clients):
@@ -94,6 +100,7 @@ def make_client(
     )
     client.meta.events.register("before-call.s3.HeadBucket", _go_where_told)
     _send_at_once(client)
+    _ask_before_each_try(client)
     if options.content_md5:
         _sign_digests(client)
     if not options.on_aws:
@@ -118,6 +125,22 @@ def _send_at_once(client: Any) -> None:
     wrap = getattr(handlers, "convert_body_to_file_like_object", None)
     for operation in ("PutObject", "UploadPart"):
         client.meta.events.unregister(f"before-parameter-build.s3.{operation}", wrap)
+
+
+def _ask_before_each_try(client: Any) -> None:
+    """Let nothing take effect that nobody may rely on any more, see `standing`."""
+
+    def ask(**_: Any) -> None:
+        check_standing()
+
+    def give_up(**_: Any) -> bool | None:
+        # False ends the tries with what the last one met, None leaves it to the SDK.
+        return False if remaining_s() <= 0 else None
+
+    for operation in VISIBLE:
+        # Last, as to sign a request may mean to fetch credentials first.
+        client.meta.events.register_last(f"request-created.s3.{operation}", ask)
+    client.meta.events.register_first("needs-retry.s3", give_up)
 
 
 def _sign_digests(client: Any) -> None:

@@ -6,6 +6,7 @@ import secrets
 
 from ..errors import StorageError
 from ..objectstore.store import attempt
+from ..standing import standing_on
 from .bucket import Bucket
 
 DIRECTORY_BUCKET = "--x-s3"
@@ -36,7 +37,9 @@ class Order:
     def in_bytes(self) -> bool:
         """Whether the server lists in byte order; asks it the first time."""
         if self._in_bytes is None:
-            self._in_bytes = self._ask()
+            # Its objects are nobody's, and what it finds outlives the call.
+            with standing_on(None):
+                self._in_bytes = self._ask()
         return self._in_bytes
 
     def _ask(self) -> bool:

@@ -23,6 +23,7 @@ from storagebus.drivers.standing import (
     Standing,
     check_standing,
     lease_s,
+    remaining_s,
     standing_on,
 )
 
@@ -79,6 +80,24 @@ def test_it_is_of_one_thread_and_one_operation() -> None:
         with pytest.raises(UnavailableError):
             check_standing()
     check_standing()
+
+
+def test_what_was_let_through_before_may_have_had_an_effect() -> None:
+    standing = Standing(Lease(time.monotonic()))
+    with standing_on(standing):
+        check_standing()
+        standing.revoke(CancelledError("given up", executed=Executed.NO))
+        with pytest.raises(CancelledError) as caught:
+            check_standing()
+    assert caught.value.executed is Executed.MAYBE
+
+
+def test_what_is_left_of_the_time() -> None:
+    assert remaining_s() == inf
+    with standing_on(Standing(Lease(inf))):
+        assert remaining_s() == inf
+    with standing_on(Standing(Lease(inf), expires=time.monotonic() + 5)):
+        assert 4 < remaining_s() <= 5
 
 
 @pytest.mark.parametrize("driver", ["filesystem", "inmemory"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import inf
 from typing import Any
 from unittest.mock import Mock
 
@@ -11,6 +12,8 @@ from memorystore import MemoryStore
 
 from storagebus.drivers.errors import (
     AccessDeniedError,
+    CancelledError,
+    Executed,
     InvalidPathError,
     StorageError,
     UnavailableError,
@@ -18,6 +21,7 @@ from storagebus.drivers.errors import (
 )
 from storagebus.drivers.objectstore import store as store_module
 from storagebus.drivers.objectstore.store import KEY_BYTES_MAX, attempt
+from storagebus.drivers.standing import Lease, Standing, standing_on
 
 NAMES = [f"d/{number}" for number in range(7)]
 KEYS = [f"root/{name}" for name in NAMES]
@@ -41,6 +45,24 @@ def test_deletes_go_in_batches() -> None:
     assert store.stored == []
     # The last one is no batch.
     assert store.batches == [KEYS[0:3], KEYS[3:6], KEYS[6:]]
+
+
+def test_deletes_one_by_one_end_where_nobody_may_rely_on_them() -> None:
+    """And with that, not with an error for each of the other keys."""
+    standing = Standing(Lease(inf))
+
+    class CutOff(MemoryStore):
+        def delete(self, key: str, path: str | None) -> None:
+            super().delete(key, path)
+            if len(self.batches) == 3:
+                standing.revoke(CancelledError("given up"))
+
+    store = CutOff(NAMES)
+    store.takes_batches = UnsupportedMethodError("no batches")
+    with standing_on(standing), pytest.raises(CancelledError) as caught:
+        store.delete_keys(KEYS, "/d")
+    assert caught.value.executed is Executed.MAYBE
+    assert store.stored == KEYS[3:]
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from storagebus.drivers import (
 )
 from storagebus.drivers.errors import PathNotFoundError, PreconditionError
 from storagebus.drivers.parameters import parse_parameters
+from storagebus.drivers.standing import check_standing
 
 from . import objects, uploads
 from .contents import Contents, sweep
@@ -86,6 +87,7 @@ class AcmeDriver(StorageDriver):
             sweep(connection)
             self._contents.add(connection, identity, 0, bytes(content))
             objects.put(connection, path, identity, len(content))
+            check_standing()
 
     def stat(self, path: str) -> FileInfo:
         with self._database.snapshot(path) as connection:
@@ -106,6 +108,7 @@ class AcmeDriver(StorageDriver):
     def move(self, source: str, destination: str) -> None:
         with self._database.transaction(source, durable=True) as connection:
             objects.move(connection, source, destination)
+            check_standing()
 
     def delete(self, path: str) -> None:
         with self._database.transaction(path, durable=True) as connection:
@@ -114,6 +117,7 @@ class AcmeDriver(StorageDriver):
                 uploads.drop(connection, upload_id)
             if not objects.remove(connection, path) and not kept:
                 raise PathNotFoundError(path=path)
+            check_standing()
 
     def upload_status(self, path: str, upload_id: str) -> UploadStatus:
         with self._database.snapshot(path) as connection:

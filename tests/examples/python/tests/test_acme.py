@@ -6,7 +6,12 @@ import pytest
 from acme import AcmeDriver
 
 from storagebus.drivers import conformance, create
-from storagebus.drivers.errors import DataLossError, InvalidParameterError
+from storagebus.drivers.errors import (
+    DataLossError,
+    InvalidParameterError,
+    UnavailableError,
+)
+from storagebus.drivers.standing import Lease, Standing, standing_on
 
 
 def test_it_conforms(tmp_path):
@@ -30,6 +35,23 @@ def test_a_piece_that_was_changed_on_disk_is_found(tmp_path):
         database.close()
         with pytest.raises(DataLossError, match="damaged"):
             driver.get_content("/a")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda store: store.put_content("/a", b"new"),
+        lambda store: store.move("/a", "/b"),
+        lambda store: store.delete("/a"),
+    ],
+)
+def test_a_call_that_was_cut_off_changes_nothing(change, tmp_path):
+    with create("acme", {"database": str(tmp_path / "objects.db")}) as driver:
+        driver.put_content("/a", b"old")
+        with standing_on(Standing(Lease(0.0))), pytest.raises(UnavailableError):
+            change(driver)
+        assert driver.list("/") == ["/a"]
+        assert driver.get_content("/a") == b"old"
 
 
 @pytest.mark.parametrize(
