@@ -116,6 +116,7 @@ class Attempts:
     Attributes:
         failures: attempts that have failed since the last progress.
         may_have_run: whether one of those that failed may have run, or run yet.
+        reason: what the last one met that failed before the time was over.
     """
 
     safety: Safety
@@ -123,6 +124,7 @@ class Attempts:
     budget: RetryBudget = field(default_factory=RetryBudget)
     failures: int = 0
     may_have_run: bool = False
+    reason: StorageError | None = None
 
     def pause_s(self, error: StorageError, now: float, chance: float) -> float | None:
         """Seconds to wait before the next attempt, or None to give up.
@@ -135,6 +137,8 @@ class Attempts:
         self.failures += 1
         if error.executed is not Executed.NO:
             self.may_have_run = True
+        if not isinstance(error, DeadlineExceededError):
+            self.reason = error
         if self.failures >= ATTEMPTS_MAX or not can_help(error):
             return None
         if self.safety is Safety.ONCE and error.executed is not Executed.NO:
@@ -147,9 +151,16 @@ class Attempts:
         return pause if paced or self.budget.spend() else None
 
     def final(self, error: StorageError) -> StorageError:
-        """The error that ends them: what it says of itself is said of them all."""
+        """The error that ends them: what it says of itself is said of them all.
+
+        That the time was over for the last one says little; so it says too why there
+        was more than one.
+        """
         if self.may_have_run and error.executed is Executed.NO:
             error.executed = Executed.MAYBE
+        if self.reason is not None and isinstance(error, DeadlineExceededError):
+            met = f"{type(self.reason).__name__}: {self.reason.detail}".rstrip(": ")
+            error.detail += f"; before, it met {met}"
         return error
 
     def progressed(self, ends: float) -> None:
@@ -157,6 +168,7 @@ class Attempts:
         if not self.budget.is_full:
             self.budget.succeeded()
         self.failures = 0
+        self.reason = None
         self.ends = ends
 
     def _backoff_s(self, error: StorageError, chance: float) -> float:

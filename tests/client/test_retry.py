@@ -100,6 +100,27 @@ def test_progress_counts_failures_anew() -> None:
         attempts.progressed(HOUR)
 
 
+def test_who_runs_out_of_time_says_what_the_time_went_for() -> None:
+    attempts = Attempts(Safety.REPEATABLE, HOUR)
+    late = DeadlineExceededError("put: no answer within 0.26 s")
+    attempts.pause_s(ThrottledError("slow down"), 0.0, 0.0)
+    attempts.pause_s(late, 1.0, 0.0)
+    error = attempts.final(late)
+    assert type(error) is DeadlineExceededError
+    assert error.detail == (
+        "put: no answer within 0.26 s; before, it met ThrottledError: slow down"
+    )
+
+
+def test_what_was_met_before_the_last_progress_is_no_reason() -> None:
+    attempts = Attempts(Safety.REPEATABLE, HOUR)
+    attempts.pause_s(UnavailableError(), 0.0, 0.0)
+    attempts.progressed(HOUR)
+    late = DeadlineExceededError("read: no answer within 30 s")
+    attempts.pause_s(late, 1.0, 0.0)
+    assert attempts.final(late).detail == "read: no answer within 30 s"
+
+
 def test_what_the_store_says_about_the_time_counts() -> None:
     attempts = Attempts(Safety.REPEATABLE, HOUR)
     pause = attempts.pause_s(ThrottledError(retry_after_s=7.0), 0.0, 1.0)

@@ -89,7 +89,7 @@ def test_a_server_that_stays_broken_is_typed(
     driver: StorageDriver, proxy: FaultProxy, status: int
 ) -> None:
     proxy.set(status=status)
-    with pytest.raises(GONE) as caught:
+    with pytest.raises(GONE, match=f"status {status}") as caught:
         driver.get_content("/a")
     assert caught.value.temporary
     proxy.set()
