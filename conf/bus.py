@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Mapping
 from contextlib import closing
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 POLL_S = 0.05
 ASK_S = 1.0
 """Seconds for one question while waiting; the broker may just be starting."""
+ASK_EACH_S = 5.0
+"""Seconds after which one of several brokers is shown as silent."""
 TIMEOUT_S = 30.0
 TIMEOUT_S_MAX = 86_400.0
 _MAY_PASS = (UnavailableError, DeadlineExceededError)
@@ -39,18 +42,50 @@ _MAY_PASS = (UnavailableError, DeadlineExceededError)
 @json_option
 @target_options
 def status(target: Target, as_json: bool) -> None:
-    """Show the broker, its services and their workers.
+    """Show the broker, its services and their workers; of several brokers, each.
 
     \b
     Examples:
       storagebus status
       storagebus status --json | jq '.services.default.workers[].pid'
     """
-    with closing(open_client(target)) as client:
-        found = client.bus_status()
+    statuses = _ask_each(target)
+    found = next(said for said in statuses.values() if "error" not in said)
     if as_json:
-        print_json(found)
+        several = {"brokers": [{"endpoint": at, **statuses[at]} for at in statuses]}
+        print_json(found if len(statuses) == 1 else {**found, **several})
         return
+    for endpoint, said in statuses.items():
+        if "error" in said:
+            click.echo(f"broker at {endpoint}: {said['error']}")
+        else:
+            _show(said)
+
+
+def _ask_each(target: Target) -> dict[str, Mapping[str, Any]]:
+    """The status of each broker by its address, or {"error": REASON}.
+
+    Raises:
+        StorageError: none answers.
+    """
+    if len(target.endpoint) > 1:
+        target = replace(target, deadline=min(target.deadline, ASK_EACH_S))
+    statuses: dict[str, Mapping[str, Any]] = {}
+    silent: StorageError | None = None
+    for endpoint in target.endpoint:
+        try:
+            with closing(open_client(replace(target, endpoint=(endpoint,)))) as client:
+                statuses[endpoint] = client.bus_status()
+        except StorageError as error:
+            statuses[endpoint] = {"error": str(error)}
+            silent = error
+    if silent is not None and all("error" in said for said in statuses.values()):
+        raise silent
+    return statuses
+
+
+def _show(found: Mapping[str, Any]) -> None:
+    """What one broker says, in lines for people."""
     broker = found["broker"]
     facts = ", ".join(
         f"{name} {broker[name]}"
@@ -116,6 +151,8 @@ def ready(
 ) -> None:
     """Wait until the broker answers and every service has a worker.
 
+    Of several brokers, until that is so at each of them.
+
     Exit code 8 when it took too long; the message says what is missing.
 
     \b
@@ -127,19 +164,39 @@ def ready(
     if workers is not None and service is None:
         raise click.UsageError("--workers are those of one --service")
     target = Target(endpoint, service or "default", ASK_S)
-    with closing(open_client(target)) as client:
-        wanted = None if service is None else {service: workers or 1}
-        found = wait_ready(client, timeout, wanted)
+    wanted = None if service is None else {service: workers or 1}
+    found = _wait_for_each(target, timeout, wanted)
     if as_json:
-        print_json(
-            {
-                "ready": True,
-                "services": {
-                    name: {"workers": len(entry["workers"])}
-                    for name, entry in found["services"].items()
-                },
-            }
-        )
+        counts = {
+            name: min(
+                len(said["services"].get(name, _NOBODY)["workers"]) for said in found
+            )
+            for said in found
+            for name in said["services"]
+        }
+        services = {name: {"workers": count} for name, count in counts.items()}
+        print_json({"ready": True, "services": services})
+
+
+_NOBODY: Mapping[str, Any] = {"workers": ()}
+
+
+def _wait_for_each(
+    target: Target, timeout_s: float, wanted: Mapping[str, int] | None
+) -> list[Mapping[str, Any]]:
+    """See `wait_ready`; the statuses of all brokers, within one time."""
+    ends = time.monotonic() + timeout_s
+    found = []
+    for endpoint in target.endpoint:
+        with closing(open_client(replace(target, endpoint=(endpoint,)))) as client:
+            left_s = max(0.0, ends - time.monotonic())
+            try:
+                found.append(wait_ready(client, left_s, wanted))
+            except DeadlineExceededError as error:
+                if len(target.endpoint) > 1:
+                    error.detail = f"{endpoint}: {error.detail}"
+                raise
+    return found
 
 
 def wait_ready(

@@ -1,9 +1,11 @@
 import json
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from real_bus import RealBus
 
 from storagebus.client import Client
 from storagebus.conf.bus import missing_workers
@@ -73,6 +75,48 @@ def test_ready_with_a_number_of_workers(bus: str, run: Any) -> None:
     ran = run("ready", *at, "--workers", "2")
     assert ran.code == 2
     assert "--workers are those of one --service" in ran.err
+
+
+@pytest.fixture(scope="module")
+def pair() -> Iterator[RealBus]:
+    """Two brokers with a worker at both."""
+    with RealBus(brokers=2) as made:
+        yield made
+
+
+def test_status_of_several_brokers(pair: RealBus, run: Any) -> None:
+    at = ["--deadline", "3", "--endpoint", ",".join([NOWHERE, *pair.endpoints])]
+    ran = run("status", "--json", *at)
+    assert ran.code == 0
+    found = json.loads(ran.out)
+    silent, first, second = found.pop("brokers")
+    assert (silent.pop("endpoint"), [*silent]) == (NOWHERE, ["error"])
+    assert [first.pop("endpoint"), second.pop("endpoint")] == pair.endpoints
+    assert [each["broker"]["id"] for each in (first, second)] == ["b0", "b1"]
+    assert len(second["services"]["default"]["workers"]) == 1
+    assert found == first
+    ran = run("status", *at)
+    assert ran.code == 0
+    shown = [line for line in ran.out.splitlines() if line.startswith("broker ")]
+    assert shown[0].startswith(f"broker at {NOWHERE}: ")
+    assert [line[:10] for line in shown[1:]] == ["broker b0:", "broker b1:"]
+
+
+def test_status_of_several_brokers_that_are_silent(run: Any) -> None:
+    also = NOWHERE + "2"
+    ran = run("status", "--endpoint", f"{NOWHERE},{also}", "--deadline", "0.3")
+    assert (ran.code, ran.out) == (7, "")
+    assert also in ran.err
+
+
+def test_ready_waits_for_all_brokers(pair: RealBus, run: Any) -> None:
+    both = ",".join(pair.endpoints)
+    ran = run("ready", "--json", "--endpoint", both, "--timeout", "10")
+    assert ran.code == 0
+    assert json.loads(ran.out)["services"] == {"default": {"workers": 1}}
+    ran = run("ready", "--endpoint", f"{both},{NOWHERE}", "--timeout", "0.3")
+    assert ran.code == 8
+    assert NOWHERE in ran.err and "does not answer" in ran.err
 
 
 def test_ready_says_what_is_missing(bus: str, run: Any) -> None:
