@@ -50,7 +50,7 @@ test: lint types wheel  ## everything that CI checks: style, types, tests, wheel
 	cd build && wheel-venv/bin/python -m pytest -q -c ../pyproject.toml --rootdir .. \
 		-m "not long and not stores" ../tests/test_packaging.py \
 		../tests/test_exports.py ../tests/test_conformance.py
-	$(BIN)/python -m pytest -q -m "not long"
+	$(BIN)/python -m pytest -q -m "not long" --durations 25
 
 unit: dev  ## the tests alone, and none that needs a storage server
 	$(BIN)/python -m pytest -q -m "not long and not stores"
