@@ -35,6 +35,8 @@ from ..drivers.contract import (
     UploadStatus,
 )
 from ..drivers.errors import (
+    DeadlineExceededError,
+    Executed,
     InvalidStateError,
     PathNotFoundError,
     ProtocolError,
@@ -112,10 +114,17 @@ class LoopTransport:
         """Part of `Transport`."""
         await asyncio.sleep(seconds)
 
-    async def run(self, work: Callable[[], _T]) -> _T:
+    async def run(self, work: Callable[[], _T], within_s: float | None = None) -> _T:
         """Part of `Transport`: a thread of the loop's does it. What it returns is
         dropped when the task is cancelled meanwhile."""
-        return await asyncio.get_running_loop().run_in_executor(None, work)
+        done = asyncio.get_running_loop().run_in_executor(None, work)
+        try:
+            return await asyncio.wait_for(done, within_s)
+        except TimeoutError:
+            raise DeadlineExceededError(
+                f"the file of the object gave nothing within {within_s:g} s",
+                executed=Executed.NO,
+            ) from None
 
     async def explain(self, error: StorageError) -> None:
         """Part of `Transport`: a broker has said all that is known."""

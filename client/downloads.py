@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 from ..broker import moments
 from ..broker.messages import (
@@ -38,6 +38,8 @@ from .operations import Operations
 from .requests import Request
 from .retry import SAFETY
 
+_T = TypeVar("_T")
+
 READ_WINDOW_BYTES = 8_388_608
 """Bytes of an object that may arrive ahead of the application."""
 READ_WINDOW_BYTES_MIN = 262_144
@@ -47,6 +49,8 @@ AHEAD_BYTES_MAX = 67_108_864
 each the least window."""
 PAGES_WINDOW_BYTES = 262_144
 """The same for listings: some 16 pages."""
+FILE_BYTES = 67_108_864
+"""What is read of a file in one go; each has the whole deadline."""
 SKIPPED_MAX = 2_000
 """Entries of a skipped directory that are dropped before the walk jumps over it."""
 _LAST_CHARACTER = "~"
@@ -234,7 +238,7 @@ class Reading(Download):
         count = file.read_now(view)
         if not count:
             # Taken only here, lest a task that is cancelled loses what a thread reads.
-            count = await self._operations.transport.run(lambda: file.peek_into(view))
+            count = await self._patiently(lambda: file.peek_into(view))
             file.skip(count)
         return view[:count]
 
@@ -243,8 +247,9 @@ class Reading(Download):
         pieces: list[bytes | memoryview] = []
         while (piece := await self.piece()) is not None:
             pieces.append(bytes(piece) if self.is_fleeting else piece)
-        if self.file is not None:
-            pieces.append(await self._operations.transport.run(self.file.read))
+        file = self.file
+        while file is not None and file.left:
+            pieces.append(await self._patiently(lambda: file.read(FILE_BYTES)))
         return bytes(pieces[0]) if len(pieces) == 1 else b"".join(pieces)
 
     def close(self) -> None:
@@ -252,6 +257,10 @@ class Reading(Download):
         self._memory = None
         if self.file is not None:
             self.file.close()
+
+    async def _patiently(self, work: Callable[[], _T]) -> _T:
+        """Read from the file, within the deadline where that can be."""
+        return await self._operations.transport.run(work, self._operations.deadline)
 
     async def _begun(self, handle: Handle, accepted: Accepted) -> Handle:
         self._memory, self._by_stream = None, 0

@@ -276,8 +276,17 @@ class Transport(Protocol):
     async def sleep(self, seconds: float) -> None:
         """Wait."""
 
-    async def run(self, work: Callable[[], _T]) -> _T:
-        """Do what may block for a moment, where that does no harm."""
+    async def run(self, work: Callable[[], _T], within_s: float | None = None) -> _T:
+        """Do what may block for a moment, where that does no harm.
+
+        Args:
+            work: what to do.
+            within_s: seconds after which it is not waited for any more, where that can
+                be: a thread of the caller's cannot leave the system call that it is in.
+
+        Raises:
+            DeadlineExceededError: it has not ended by then.
+        """
         ...
 
     async def explain(self, error: StorageError) -> None:

@@ -56,7 +56,7 @@ class BusTransport:
         """Part of `Transport`: block the calling thread."""
         time.sleep(seconds)
 
-    async def run(self, work: Callable[[], _T]) -> _T:
+    async def run(self, work: Callable[[], _T], within_s: float | None = None) -> _T:
         """Part of `Transport`: the calling thread does it."""
         return work()
 

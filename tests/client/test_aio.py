@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import random
+import threading
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -12,8 +13,9 @@ from pathlib import Path
 import pytest
 from real_bus import RealBus
 
-from storagebus.client import AsyncClient
+from storagebus.client import AsyncClient, filelane
 from storagebus.drivers.errors import (
+    DeadlineExceededError,
     InvalidOffsetError,
     InvalidParameterError,
     InvalidPathError,
@@ -309,3 +311,34 @@ def test_a_loss_is_mended(disk_bus: RealBus) -> None:
         assert await a.get_content("/loss/y") == data
 
     run(disk_bus, work)
+
+
+def test_a_file_on_a_disk_that_hangs_holds_nobody_beyond_the_deadline(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor the event loop: it is another thread that hangs."""
+    monkeypatch.setenv("STORAGEBUS_LANE", "file")
+    let_go = threading.Event()
+
+    def hangs(*_: object) -> int:
+        let_go.wait(30)
+        raise OSError(5, "Input/output error")
+
+    async def main(bus: RealBus) -> None:
+        async with AsyncClient(bus.endpoint, deadline=0.6) as a:
+            await a.put_content("/x", pattern(MIB))
+            assert await a.get_content("/x") == pattern(MIB)
+            monkeypatch.setattr(filelane.os, "preadv", hangs)
+            monkeypatch.setattr(filelane.os, "pread", hangs)
+            monkeypatch.setattr(filelane.FileLane, "read_now", lambda *_: 0)
+            began = time.monotonic()
+            async with a.reader("/x") as stream:
+                with pytest.raises(DeadlineExceededError):
+                    await stream.read(10)
+            with pytest.raises(DeadlineExceededError):
+                await a.get_content("/x")
+            assert time.monotonic() - began < 5
+            let_go.set()
+
+    with RealBus("filesystem", {"rootdirectory": str(tmp_path)}) as bus:
+        asyncio.run(main(bus))

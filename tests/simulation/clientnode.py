@@ -208,7 +208,7 @@ class ClientNode(PeerNode):
         self.world.loop.after(seconds, self.do, pause.wake)
         await pause
 
-    async def run(self, work: Callable[[], _T]) -> _T:
+    async def run(self, work: Callable[[], _T], within_s: float | None = None) -> _T:
         """Part of `Transport`."""
         return work()
 
