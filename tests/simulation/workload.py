@@ -27,6 +27,9 @@ _T = TypeVar("_T")
 
 SLACK_S = 0.3
 """How much later than its deadline a call may end: its loop wakes up late."""
+WHOLE_WAITS_MAX = 12
+"""Deadlines that a put of many messages may take in a slow world: each bounds a wait
+for progress, and not the whole."""
 SETTLE_S = 1.0
 GIVE_UP_CHANCE = 0.02
 """How often a reader closes before the next piece."""
@@ -84,7 +87,7 @@ class Script:
             )
         else:
             whole = put_whole(operations, path, content)
-            await self._write(Write(Kind.PUT, path, content), whole, 5)
+            await self._write(Write(Kind.PUT, path, content), whole, WHOLE_WAITS_MAX)
 
     async def move(self) -> None:
         """Move an object to a new path."""
