@@ -12,6 +12,8 @@ import { GOAWAY, ProtocolError, TYPE, decode, encode, unpackMap } from "./wire.j
 const FRAME_BYTES_MAX = 1048576;
 const BEAT_MS = 1000;
 const SILENT_BEATS = 5;
+const LEASE_MS = 3000; // of silence, after which what comes may be old
+const UNFENCED = new Set([6, 8, 9]); // put, move, delete
 const IDLE_MS = 600000;
 const PAUSE_MS = 500;
 const LINGER_MS = 500;
@@ -23,6 +25,7 @@ export class Link {
     this.worker = worker;
     this.endpoint = endpoint;
     this.boot = randomBytes(16);
+    this.proofs = 0;
     this.streams = new Map();
   }
 
@@ -30,6 +33,7 @@ export class Link {
     this.epoch = 0; // until WELCOME
     this.connected = false;
     this.beatMs = BEAT_MS; // until WELCOME says better
+    this.proof = 0; // of the PING whose answer says that nothing old follows
     this.heardMs = Date.now();
     this.queue = []; // bounded by the credit that the broker gives
     this.sending = null;
@@ -60,15 +64,25 @@ export class Link {
   async #receive(socket) {
     for await (const frames of socket) {
       if (socket !== this.socket) return;
-      this.heardMs = Date.now();
       try {
-        this.#handle(decode(frames));
+        const message = decode(frames);
+        this.#hear();
+        this.#handle(message);
       } catch (error) {
         if (!(error instanceof ProtocolError)) throw error;
         await this.#bye(GOAWAY.PROTOCOL, error.message);
         this.restart();
       }
     }
+  }
+
+  /** After a long silence, what comes may have been done elsewhere meanwhile. */
+  #hear() {
+    const silentMs = Date.now() - this.heardMs;
+    this.heardMs = Date.now();
+    if (!this.epoch || silentMs <= Math.max(LEASE_MS, 2 * this.beatMs + 1000)) return;
+    this.proof = ++this.proofs;
+    this.send({ type: TYPE.PING, offset: this.proof });
   }
 
   send(message) {
@@ -105,6 +119,7 @@ export class Link {
     if (type === TYPE.WELCOME && !this.epoch) return this.#welcome(message);
     if (epoch !== this.epoch || !epoch) return;
     if (type === TYPE.PING) return this.#pong(message);
+    if (type === TYPE.PONG && message.offset === this.proof) this.proof = 0;
     if (type === TYPE.DRAIN) return this.#drained(message);
     if (type === TYPE.OPEN) return this.#open(message);
     const means = {
@@ -143,6 +158,8 @@ export class Link {
     this.#guard(open.stream, () => {
       if (this.streams.size >= this.worker.settings.streams)
         throw new StorageError("BUSY", "too many open streams", { temporary: true });
+      if (this.proof && UNFENCED.has(open.code))
+        throw new StorageError("UNAVAILABLE", "this may be old", { temporary: true });
       const answer = run(this.worker.store, unpackMap(open.map), this, open);
       const { queued_us = 0 } = unpackMap(open.vouched);
       const driver_us = Math.round((performance.now() - begunMs) * 1000);
