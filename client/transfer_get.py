@@ -88,6 +88,9 @@ def get_file(store: StorageDriver, remote: str, local: str, tally: Tally) -> Non
     directory = os.open(target.parent, _DIRECTORY)
     try:
         _fetch(store, info, directory, os.fsencode(target.name), tally)
+    except OSError as error:
+        error.filename = str(target)  # the temporary name says nothing to anybody
+        raise
     finally:
         os.close(directory)
 

@@ -84,6 +84,15 @@ def _ask_each(target: Target) -> dict[str, Mapping[str, Any]]:
     return statuses
 
 
+def service_line(name: str, service: Mapping[str, Any]) -> str:
+    """A service's numbers, for people."""
+    waiting = service.get("waiting", 0)
+    count = service.get("workers_total", len(service["workers"]))
+    workers = "1 worker" if count == 1 else f"{count} workers"
+    calls = "1 call" if waiting == 1 else f"{waiting} calls"
+    return f"service {name}: {workers}, {calls} waiting"
+
+
 def _show(found: Mapping[str, Any]) -> None:
     """What one broker says, in lines for people."""
     broker = found["broker"]
@@ -94,9 +103,7 @@ def _show(found: Mapping[str, Any]) -> None:
     )
     click.echo(f"broker {broker['id']}: {facts}")
     for name, service in found["services"].items():
-        waiting = service.get("waiting", 0)
-        count = service.get("workers_total", len(service["workers"]))
-        click.echo(f"service {name}: {count} workers, {waiting} calls waiting")
+        click.echo(service_line(name, service))
         for worker in service["workers"]:
             facts = ", ".join(
                 f"{key} {worker[key]}"

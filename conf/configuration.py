@@ -17,7 +17,7 @@ from .problems import ConfigurationError
 from .show import as_toml, shown_fields
 from .supervisor import supervisor
 
-_FILE = click.Path(path_type=Path)
+_FILE = click.Path(path_type=Path, readable=False)  # `load` says why it is not
 
 
 @click.group(no_args_is_help=False)

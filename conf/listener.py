@@ -38,7 +38,7 @@ log = logging.getLogger("storagebus.listener")
 @click.command(hidden=True)
 @click.option(
     "--config",
-    type=click.Path(path_type=Path),
+    type=click.Path(path_type=Path, readable=False),  # `load` says why it is not
     required=True,
     envvar="STORAGEBUS_CONFIG",
     help="Configuration file.  [STORAGEBUS_CONFIG]",

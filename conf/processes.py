@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 config_option = click.option(
     "--config",
-    type=click.Path(path_type=Path),
+    type=click.Path(path_type=Path, readable=False),  # `load` says why it is not
     envvar="STORAGEBUS_CONFIG",
     help="Configuration file.  [STORAGEBUS_CONFIG]",
 )

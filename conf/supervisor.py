@@ -46,7 +46,7 @@ Sections = Mapping[str, Mapping[str, object]]
 @click.command()
 @click.option(
     "--config",
-    type=click.Path(path_type=Path),
+    type=click.Path(path_type=Path, readable=False),  # `load` says why it is not
     required=True,
     envvar="STORAGEBUS_CONFIG",
     help="Configuration file.  [STORAGEBUS_CONFIG]",

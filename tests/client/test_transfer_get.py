@@ -166,6 +166,17 @@ def test_a_failed_get_leaves_the_old_file_and_nothing_else(
     assert tree_of(tmp_path) == {b"/file": b"old"}
 
 
+def test_a_file_that_cannot_be_written_is_told_by_its_own_name(
+    store: StorageDriver, tmp_path: Path
+) -> None:
+    store.put_content("/a", b"1")
+    (tmp_path / "a").mkdir()
+    with pytest.raises(OSError) as caught:
+        get_file(store, "/a", str(tmp_path), Tally())
+    assert caught.value.filename == str(tmp_path / "a")
+    assert tree_of(tmp_path) == {}
+
+
 def test_nothing_is_seen_under_the_name_before_it_is_complete(
     store: StorageDriver, tmp_path: Path
 ) -> None:

@@ -8,7 +8,7 @@ import pytest
 from real_bus import RealBus
 
 from storagebus.client import Client
-from storagebus.conf.bus import missing_workers
+from storagebus.conf.bus import missing_workers, service_line
 from storagebus.conf.main import main
 
 NOWHERE = "ipc:///nowhere/clients"
@@ -45,6 +45,12 @@ def test_status_in_json(bus: str, run: Any) -> None:
     listed = found["services"]["default"]["workers"]
     assert len(listed) == 2
     assert all(worker["id"] and worker["pid"] > 1 for worker in listed)
+
+
+def test_status_counts_as_people_do() -> None:
+    one = {**workers(1), "waiting": 1}
+    assert service_line("a", one) == "service a: 1 worker, 1 call waiting"
+    assert service_line("a", workers(2)) == "service a: 2 workers, 0 calls waiting"
 
 
 def test_status_for_people(bus: str, run: Any) -> None:

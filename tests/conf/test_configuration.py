@@ -1,8 +1,10 @@
+import errno
 import json
+import os
 import tomllib
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -44,6 +46,26 @@ def test_check_in_json(run: Any, tmp_path: Path) -> None:
         (2, "broker.client"),
         (5, "services.default.wrong"),
     ]
+
+
+@pytest.mark.parametrize(
+    "args", [["conf", "check"], ["conf", "show", "--config"], ["broker", "--config"]]
+)
+def test_a_file_that_may_not_be_read_is_access_denied(
+    run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, args: list[str]
+) -> None:
+    """Also where a look beforehand would find it so, as click's does."""
+    path = tmp_path / "bus.toml"
+    path.write_text("[broker]\n")
+
+    def denied(*_: object) -> NoReturn:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    monkeypatch.setattr(Path, "open", denied)
+    monkeypatch.setattr(os, "access", lambda *_, **__: False)
+    ran = run(*args, str(path))
+    assert ran.code == 5
+    assert ran.err.startswith("storagebus: access denied: ")
 
 
 def test_check_of_no_file(run: Any, tmp_path: Path) -> None:

@@ -62,7 +62,10 @@ def _many(given: argparse.Namespace, options: dict[str, object]) -> int:
     steps, cpu_s = 0, 0.0
     tally: Counter[tuple[str, str]] = Counter()
     for outcome in tqdm(
-        outcomes(seeds, given.jobs, options), total=len(seeds), unit=" seeds"
+        outcomes(seeds, given.jobs, options),
+        total=len(seeds),
+        unit=" seeds",
+        disable=None,  # none where no terminal is
     ):
         steps += outcome.steps
         cpu_s += outcome.cpu_s
