@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Generator
 from types import TracebackType
-from typing import Any
+from typing import Any, BinaryIO
 
 from ..drivers.checked import check_bytes
-from ..drivers.contract import FileInfo, FileRange
+from ..drivers.contract import PIECE_BYTES, FileInfo, FileRange
 from ..drivers.errors import InvalidStateError
 from .downloads import Reading, Walking
 from .labels import labelled
@@ -249,6 +249,42 @@ class AsyncWriter(_Droppable):
         given = check_bytes(data)
         await self._upload.write(given)
         return len(given)
+
+    async def write_from(
+        self,
+        file: BinaryIO,
+        *,
+        length: int | None = None,
+        moved: Callable[[int], None] = lambda count: None,
+    ) -> int:
+        """Append what a binary file object holds, from where it stands on.
+
+        A seekable file is read in the event loop's thread, up to 1 MiB at once, and
+        read again after a loss, so that nothing of it is kept in memory. Any other,
+        such as a pipe, is read on another thread.
+
+        Args:
+            file: it must not change meanwhile.
+            length: bytes at most; None for all.
+            moved: told the length of each piece that was written.
+
+        Returns:
+            How many bytes were written.
+        """
+        self._check_open("write_from")
+        await self.open()
+        if file.seekable():
+            return await self._upload.write_from(file, length, moved)
+        count = 0
+        while length is None or count < length:
+            most = PIECE_BYTES if length is None else min(PIECE_BYTES, length - count)
+            piece = await asyncio.to_thread(file.read, most)
+            if not piece:
+                break
+            await self._upload.write(piece)
+            count += len(piece)
+            moved(len(piece))
+        return count
 
     async def commit(self) -> None:
         """Make the bytes the object's content, atomically."""

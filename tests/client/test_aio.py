@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import random
 import threading
 import time
@@ -342,3 +343,77 @@ def test_a_file_on_a_disk_that_hangs_holds_nobody_beyond_the_deadline(
 
     with RealBus("filesystem", {"rootdirectory": str(tmp_path)}) as bus:
         asyncio.run(main(bus))
+
+
+def test_an_upload_of_a_file(shared_bus: RealBus, tmp_path: Path) -> None:
+    data = pattern(3 * MIB + 7)
+    local = tmp_path / "local"
+    local.write_bytes(data)
+    counts: list[int] = []
+
+    async def work(a: AsyncClient) -> None:
+        with local.open("rb") as file:
+            file.seek(5)
+            async with a.writer("/file") as upload:
+                assert await upload.write_from(file, length=MIB + 1) == MIB + 1
+                assert await upload.write_from(file, moved=counts.append) == (
+                    len(data) - 5 - MIB - 1
+                )
+                assert await upload.write_from(file) == 0
+                await upload.commit()
+                with pytest.raises(InvalidStateError):
+                    await upload.write_from(file)
+        assert await a.get_content("/file") == data[5:]
+
+    run(shared_bus, work)
+    assert sum(counts) == len(data) - 5 - MIB - 1 and len(counts) > 1
+
+
+def test_an_upload_from_a_pipe_does_not_hold_the_loop(shared_bus: RealBus) -> None:
+    data = pattern(2 * MIB + 3)
+    out, into = os.pipe()
+
+    async def work(a: AsyncClient) -> None:
+        with os.fdopen(out, "rb") as file:
+            async with a.writer("/pipe") as upload:
+                reading = asyncio.create_task(upload.write_from(file))
+                # Nothing has come yet, and the client does other things meanwhile.
+                await asyncio.wait_for(a.list("/"), 10)
+                assert not reading.done()
+                feeder = threading.Thread(target=feed)
+                feeder.start()
+                assert await asyncio.wait_for(reading, 20) == len(data)
+                feeder.join()
+                await upload.commit()
+        assert await a.get_content("/pipe") == data
+
+    def feed() -> None:
+        with os.fdopen(into, "wb") as file:
+            file.write(data)
+
+    run(shared_bus, work)
+
+
+def test_a_file_is_read_again_after_a_loss(disk_bus: RealBus, tmp_path: Path) -> None:
+    data = pattern(24 * MIB)
+    local = tmp_path / "local.bin"
+    local.write_bytes(data)
+
+    async def work(a: AsyncClient) -> None:
+        upload = await a.writer("/again")
+        lost: list[int] = []
+
+        def moved(count: int) -> None:
+            if upload.size > 9 * MIB and not lost:
+                lost.append(upload.size)
+                disk_bus.kill_worker(0)
+
+        with local.open("rb") as file:
+            assert await upload.write_from(file, moved=moved) == len(data)
+        assert upload._upload._replay.held == 0
+        await upload.commit()
+        await upload.close()
+        assert lost
+        assert await a.get_content("/again") == data
+
+    run(disk_bus, work)
