@@ -42,7 +42,7 @@ def test_a_table_for_people(run: Any, tmp_path: Path) -> None:
     assert [line[:18].strip() for line in lines[1:11]] == ROWS
     assert len({len(line) for line in lines[:11]}) == 1
     assert lines[-2].startswith("memory of this process")
-    assert lines[-1].endswith("MiB compared with what was written")
+    assert lines[-1].endswith("iB compared with what was written")
     assert left(tmp_path) == []
 
 
