@@ -13,6 +13,7 @@ SEEDS_MAX = 1_000
 """The rarest is noticed at seed 552."""
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("mutate", MUTATIONS, ids=lambda mutate: mutate.__name__)
 def test_it_is_noticed(
     mutate: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
