@@ -26,12 +26,6 @@ pytestmark = pytest.mark.slow
 MIB = 1 << 20
 
 
-@pytest.fixture(autouse=True)
-def _no_lane(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file that was handed over outlives whoever has sent it."""
-    monkeypatch.setenv("STORAGEBUS_LANE", "off")
-
-
 SIZE = 24 * MIB
 
 
