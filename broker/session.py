@@ -103,6 +103,7 @@ class PeerSession:
         self._heard = 0.0
         self._pinged = 0.0
         self._greet_at = 0.0
+        self._answered = 0  # the epoch that the last HELLO has got us, if one
 
     def connected(self, now: float) -> list[Message]:
         """The connection stands; greet."""
@@ -220,6 +221,7 @@ class PeerSession:
 
     def _greet(self, now: float) -> list[Message]:
         self._greet_at = now + GREETING_MS / 1000
+        self._answered = 0
         return [Message(Type.HELLO, fields=pack(self.hello))]
 
     def _leave(self, state: State) -> None:
@@ -232,15 +234,17 @@ class PeerSession:
         self, message: Message, now: float
     ) -> tuple[list[Message], list[Event]]:
         was_open = self.state is State.OPEN
-        if was_open and message.epoch <= self.epoch:
-            return [], []  # a HELLO was said twice; this answers both
+        if self._answered and message.epoch <= self._answered:
+            # A HELLO was said twice; this answers both. If that session has ended
+            # meanwhile, the broker may not know, and has streams that we have not.
+            return [], []
         if not was_open and self.state is not State.GREETING:
             return [], []
         welcome = parse(Welcome, message.fields)
         if not message.epoch:
             raise ProtocolError("WELCOME without an epoch")
         self.state = State.OPEN
-        self.epoch = message.epoch
+        self.epoch = self._answered = message.epoch
         self.welcome = welcome
         self._heard = self._pinged = now
         self.asked = None

@@ -11,6 +11,7 @@ from scene import hello_of
 from storagebus.broker.messages import Farewell, Reason, Welcome, pack
 from storagebus.broker.session import (
     GREETING_MS,
+    PAUSE_MS,
     SILENT_BEATS,
     Delivered,
     Lost,
@@ -122,6 +123,34 @@ def test_loss_leaves_open_whether_work_ran() -> None:
     assert isinstance(lost, Lost)
     assert isinstance(lost.error, UnavailableError)
     assert lost.error.executed is Executed.MAYBE
+
+
+@pytest.mark.parametrize("role", ["client", "worker"])
+def test_a_late_welcome_does_not_bring_an_aborted_session_back(role: str) -> None:
+    """HELLO was said twice. The broker has heard nothing of the end of the session, so
+    that it has streams which this side has not."""
+    session = PeerSession(hello_of("p", role))
+    session.connected(0.0)
+    session.tick(GREETING_MS / 1000)
+    welcome = Message(Type.WELCOME, epoch=7, fields=WELCOME)
+    session.received(welcome, 1.1)
+    session.abort(Reason.PROTOCOL, "the broker takes no messages", 1.1)
+    assert session.received(welcome, 1.2) == ([], [])
+    assert session.state is State.GREETING
+    (hello,), _ = session.tick(1.1 + PAUSE_MS / 1000)
+    assert hello.type is Type.HELLO
+    # The broker decides which session that is: perhaps nothing was done in this one.
+    _, events = session.received(welcome, 2.2)
+    assert [type(event) for event in events] == [Opened]
+
+
+def test_an_aborted_session_may_have_been_replaced() -> None:
+    session = opened()
+    session.abort(Reason.PROTOCOL, "nonsense", 1.0)
+    replaced = Message(Type.WELCOME, epoch=8, fields=WELCOME)
+    _, events = session.received(replaced, 1.1)
+    assert [type(event) for event in events] == [Opened]
+    assert session.epoch == 8
 
 
 def test_silence_is_bounded() -> None:
