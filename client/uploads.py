@@ -383,7 +383,10 @@ class Upload:
             if await self._was_overtaken(failure, attempts):
                 return True
         except StorageError as error:
-            # Whatever it is that failed here: the commit is still in doubt.
+            # Whatever it is that failed here: the commit is still in doubt, and what
+            # was written is still there.
+            if error.durable is None:
+                error.durable = self.durable
             if failure.executed is not Executed.NO and error.executed is Executed.NO:
                 error.executed = Executed.MAYBE
             raise

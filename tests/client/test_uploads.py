@@ -91,6 +91,7 @@ def test_a_commit_that_nobody_can_be_asked_about_any_more_may_have_run() -> None
             (Operation.UPLOAD_STATUS, Stream(end=unavailable)),
         )()
     assert caught.value.executed is Executed.MAYBE
+    assert caught.value.durable is not None
 
 
 def test_what_nobody_has_any_more_is_an_error_with_the_durable_offset() -> None:
