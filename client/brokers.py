@@ -72,6 +72,12 @@ class Broker:
         used = len(self.streams) + len(self.tombstones)
         return welcome is not None and used < welcome.streams_max
 
+    @property
+    def is_owing(self) -> bool:
+        """Whether the ends of operations are due from it. Those given up count: it may
+        have lost the session, and would never end them."""
+        return bool(self.streams or self.tombstones)
+
     def opened(self, now: float) -> None:
         """A session has begun."""
         self.refusal = None

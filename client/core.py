@@ -441,9 +441,9 @@ class ClientCore:
             self.brokers[stream.broker].forget(stream)
 
     def _settle(self, now: float) -> None:
-        """Without streams, silence of a broker means nothing."""
+        """A broker that owes nothing may be silent."""
         for broker in self.brokers:
-            if broker.session.waiting and not (broker.streams or broker.suspect):
+            if broker.session.waiting and not (broker.is_owing or broker.suspect):
                 broker.session.wait(False, now)
 
     def _send(self, broker: Broker, messages: Sequence[Message], out: Output) -> None:

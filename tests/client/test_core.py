@@ -131,6 +131,37 @@ def test_a_late_answer_is_ignored_and_frees_its_place() -> None:
     assert scene.events("after") == []
 
 
+def test_a_broker_that_forgot_what_was_given_up_is_found_out() -> None:
+    """It lost the session, and could not say so: no message reached the client."""
+    scene = ClientScene(streams_max=2)
+    scene.connect()
+    scene.open("a", budget_s=0.5)
+    scene.open("b", budget_s=0.5)
+    scene.pass_time(0.6)
+    scene.open("c")
+    assert isinstance(scene.error("c"), BusyError)
+    scene.take()
+    scene.pass_time(2.0)
+    assert Type.PING in [message.type for message in scene.take()]
+    scene.go_away(Reason.UNKNOWN_PEER)
+    scene.welcome()
+    scene.open("d")
+    scene.say(Type.RESULT, 3, content=Result(size=7))
+    assert scene.finished("d").result.size == 7
+
+
+def test_a_broker_that_owes_nothing_may_be_silent() -> None:
+    scene = ClientScene()
+    scene.connect()
+    scene.open("k", budget_s=0.5)
+    scene.pass_time(0.6)
+    scene.fail(1, CancelledError("given up"))
+    scene.take()
+    scene.pass_time(100.0)
+    assert scene.take() == []
+    assert scene.core.is_open
+
+
 def test_tombstones_are_bounded() -> None:
     scene = ClientScene(streams_max=100_000)
     scene.connect()
