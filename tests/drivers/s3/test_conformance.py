@@ -1,6 +1,6 @@
 """The conformance suite against real servers, by every way of reaching the driver.
 
-TIERS says which pairs of server and way are in the short tier; all are in
+SHORT says which pairs of server and way are in the short tier; all are in
 `make test-stores-long`, with upstream's sizes.
 """
 
