@@ -211,7 +211,7 @@ def test_more_streams_than_the_worker_holds_wait_their_turn(client: Client) -> N
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_a_forked_child_makes_its_own(client: Client, shared_bus: RealBus) -> None:
-    data = pattern(500_000)
+    data = pattern(20_000_000)  # more than is ever read ahead
     client.put_content("/fork/x", data)
     stream = client.reader("/fork/x")
     stream.read(10)
