@@ -36,6 +36,9 @@ osd pool default pg autoscale mode = off
 osd crush chooseleaf type = 0
 mon allow pool size one = true
 mon data avail crit = 1
+# Pools are made one after the other, each with a round of the monitor.
+paxos propose interval = 0.05
+paxos min wait = 0.01
 mon osd full ratio = .99
 mon osd nearfull ratio = .98
 mon osd backfillfull ratio = .985
@@ -49,11 +52,13 @@ osd journal =
 bluestore block size = 17179869184
 osd memory target = 1073741824
 osd op num shards = 2
+osd mclock skip benchmark = true
 [client]
 ms mon client mode = crc
 auth client required = none
 rgw data = {data}/rgw
-rgw frontends = beast endpoint=127.0.0.1:{port}
+# Or every answer with a body waits 40 ms for an acknowledgement.
+rgw frontends = beast endpoint=127.0.0.1:{port} tcp_nodelay=1
 rgw thread pool size = 64
 rgw override bucket index max shards = 1
 rgw dynamic resharding = false
@@ -86,6 +91,9 @@ class RadosGW(Server):
             self._ceph(
                 "ceph-osd", "-i", "0", "--mkfs", "--osd-uuid", OSD, *daemon[1:]
             )  # fmt: skip
+        else:
+            # Or the gateway asks for the one that was killed, again and again.
+            self._ceph("ceph", "osd", "down", "0")
         self.spawn("ceph-osd", "-c", self.config, "-i", "0", *daemon)
         self.wait_for(lambda: "1 up" in self._ceph("ceph", "osd", "stat"), "OSD")
         if first_time:

@@ -30,6 +30,8 @@ BEFORE = 12 * MIB
 ENDS_S_MAX = 60.0
 DURABLE_S_MAX = 30.0
 UPLOADS = 3
+GRACE_S = 3.0
+"""Of a worker that is replaced. What it has begun waits until it is gone."""
 
 
 def check_outage(
@@ -93,7 +95,7 @@ def check_worker_losses(name: str, parameters: dict[str, Any]) -> None:
         parameters: the driver's own.
     """
     with (
-        RealBus(name, parameters, workers=2) as bus,
+        RealBus(name, parameters, workers=2, grace_s=GRACE_S) as bus,
         Client(bus.endpoint, deadline=60.0) as client,
     ):
         client.put_content("/old", CONTENT)

@@ -20,8 +20,14 @@ WAIT_S = 20.0
 _WORKER = """
 import json, sys
 from storagebus.workers.worker import run_worker
-endpoint, driver, parameters = sys.argv[1:]
-run_worker(endpoint.split(","), "default", driver, json.loads(parameters))
+endpoint, driver, parameters, grace = sys.argv[1:]
+run_worker(
+    endpoint.split(","),
+    "default",
+    driver,
+    json.loads(parameters),
+    grace_s=json.loads(grace),
+)
 """
 
 
@@ -75,6 +81,8 @@ class RealBus:
         parameters: the driver's own.
         workers: processes.
         brokers: how many.
+        grace_s: seconds that workers take for what they have begun when they are told
+            to stop; None for their own default.
         settings: limits of the brokers.
     """
 
@@ -84,11 +92,13 @@ class RealBus:
         parameters: dict[str, Any] | None = None,
         workers: int = 1,
         brokers: int = 1,
+        grace_s: float | None = None,
         **settings: Any,
     ) -> None:
         self.folder = tempfile.mkdtemp(prefix="sb")
         self._driver = driver
         self._parameters = parameters or {}
+        self._grace_s = grace_s
         self._settings = settings
         self.brokers = [
             RealBroker(self.folder, f"b{number}", **settings)
@@ -121,9 +131,9 @@ class RealBus:
     def start_worker(self) -> None:
         """Start a worker, which serves some time later."""
         doors = ",".join(broker.workers for broker in self.brokers)
-        given = json.dumps(self._parameters)
+        given, grace = json.dumps(self._parameters), json.dumps(self._grace_s)
         worker = subprocess.Popen(
-            [sys.executable, "-c", _WORKER, doors, self._driver, given],
+            [sys.executable, "-c", _WORKER, doors, self._driver, given, grace],
             stderr=subprocess.DEVNULL,
         )
         self.workers.append(worker)
