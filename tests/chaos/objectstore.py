@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import boto3
-from botocore.config import Config
+from s3_bucket import parameters_of, plain_client
 from servers.faultproxy import FaultProxy
 from servers.install import CannotInstall
 from servers.seaweedfs import SeaweedFS
@@ -28,27 +27,14 @@ class ObjectStore:
             self._server.remove()
             raise
         self.proxy = FaultProxy(self._server.port)
-        client = boto3.client(
-            "s3",
-            region_name="us-east-1",
-            endpoint_url=self._server.endpoint,
-            aws_access_key_id=self._server.access_key,
-            aws_secret_access_key=self._server.secret_key,
-            config=Config(s3={"addressing_style": "path"}),
-        )
-        client.create_bucket(Bucket=BUCKET)
+        plain_client(self._server).create_bucket(Bucket=BUCKET)
 
     @property
     def parameters(self) -> dict[str, Any]:
         """Of the s3 driver."""
-        return {
-            "region": "us-east-1",
-            "regionendpoint": f"http://127.0.0.1:{self.proxy.port}",
-            "forcepathstyle": "true",
-            "bucket": BUCKET,
-            "accesskey": self._server.access_key,
-            "secretkey": self._server.secret_key,
-        }
+        return parameters_of(
+            self._server, regionendpoint=self.proxy.endpoint, bucket=BUCKET
+        )
 
     def harm(self, how: str) -> None:
         """Do harm from now on: "stall", "errors"; or "reset" what is open now."""

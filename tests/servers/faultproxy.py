@@ -70,6 +70,11 @@ class FaultProxy:
         self.port: int = self._listener.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
 
+    @property
+    def endpoint(self) -> str:
+        """Its URL."""
+        return f"http://127.0.0.1:{self.port}"
+
     def set(self, **faults: object) -> None:
         """What goes wrong from now on; without arguments, nothing."""
         self._faults = Faults(**faults)  # type: ignore[arg-type]

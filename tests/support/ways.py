@@ -39,6 +39,30 @@ def asynchronous(name: str, parameters: dict[str, Any]) -> Iterator[MakeDriver]:
         yield lambda: AsyncDriver(endpoint)
 
 
+@contextmanager
+def reached(
+    way: str, name: str, parameters: dict[str, Any], deadline_s: float
+) -> Iterator[StorageDriver]:
+    """One instance, where calls must end soon.
+
+    Args:
+        way: "in-process" or "bus".
+        name: the driver's.
+        parameters: the driver's own.
+        deadline_s: of each call over the bus, whose client tries what is temporary
+            until then.
+    """
+    if way == "in-process":
+        with create(name, parameters) as driver:
+            yield driver
+        return
+    with (
+        running_bus(name, parameters) as endpoint,
+        create("bus", {"endpoint": endpoint, "deadline": deadline_s}) as client,
+    ):
+        yield client
+
+
 def workers_for(name: str) -> int:
     """Two, but for the driver whose store is its own process."""
     return 1 if name == "inmemory" else 2

@@ -3,42 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from typing import Any
 
 import pytest
 from azure.storage.blob import ContainerClient
-from servers.azurite import ACCOUNT, KEY, Azurite
+from azure_container import empty, parameters_of, plain_client
+from servers.azurite import Azurite
+from servers.faultproxy import FaultProxy
 
 from storagebus.drivers import StorageDriver, create
 from storagebus.drivers.azure import AzureDriver
 
-CONTAINER = "tests"
 MIB = 1 << 20
 
 Make = Callable[..., StorageDriver]
-
-
-def parameters_of(service_url: str, **more: Any) -> dict[str, Any]:
-    """The driver's parameters for a server's container."""
-    return {
-        "accountname": ACCOUNT,
-        "accountkey": KEY,
-        "credentials": {"type": "shared_key"},
-        "container": CONTAINER,
-        "serviceurl": service_url,
-        **more,
-    }
-
-
-def plain_client(server: Azurite, name: str = CONTAINER) -> ContainerClient:
-    """A client of the SDK that has nothing to do with the driver."""
-    return ContainerClient(
-        server.service_url,
-        name,
-        credential={"account_name": ACCOUNT, "account_key": KEY},
-        api_version="2023-11-03",
-        connection_verify=server.certificate or True,
-    )
 
 
 @pytest.fixture(scope="session")
@@ -66,6 +45,13 @@ def client(
 
 
 @pytest.fixture
+def proxy(azurite: Azurite) -> Iterator[FaultProxy]:
+    """Between Azurite and whoever goes through it; does no harm yet."""
+    with closing(FaultProxy(azurite.port)) as made:
+        yield made
+
+
+@pytest.fixture
 def make(
     azurite: Azurite, client: ContainerClient, request: pytest.FixtureRequest
 ) -> Iterator[Make]:
@@ -81,8 +67,7 @@ def make(
     yield make_driver
     for driver in made:
         driver.close()
-    for name in keys(client, root):
-        client.delete_blob(name)
+    empty(client, root)
 
 
 def inner(driver: StorageDriver) -> AzureDriver:
@@ -90,8 +75,3 @@ def inner(driver: StorageDriver) -> AzureDriver:
     found = driver._driver  # type: ignore[attr-defined]
     assert isinstance(found, AzureDriver)
     return found
-
-
-def keys(client: ContainerClient, prefix: str = "") -> list[str]:
-    """All names in the container below a prefix."""
-    return [blob.name for blob in client.list_blobs(name_starts_with=prefix)]

@@ -11,13 +11,12 @@ from typing import Any
 
 import pytest
 from azure.storage.blob import ContainerClient
+from azure_container import keys, parameters_of
 from servers.azurite import Azurite
 from ways import WAYS
 from whole_suite import GIB, LONG_TIER, check_large_move, check_suite
 
 from storagebus.drivers import create
-
-from .conftest import keys, parameters_of
 
 ROOT = "conformance"
 NEWEST = "2026-10-06"

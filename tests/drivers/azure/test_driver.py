@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from azure.storage.blob import ContainerClient
+from azure_container import CONTAINER, keys, parameters_of
 from servers.azurite import ACCOUNT, KEY, Azurite
 
 from storagebus.drivers import StorageDriver, create, errors
@@ -22,7 +23,7 @@ from storagebus.drivers.azure import copying
 from storagebus.drivers.azure.staging import Stage, Staging
 from storagebus.drivers.progress import Steps, counted
 
-from .conftest import CONTAINER, MIB, Make, inner, keys, parameters_of
+from .conftest import MIB, Make, inner
 
 
 def data(count: int, seed: object = 0) -> bytes:

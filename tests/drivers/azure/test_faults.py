@@ -5,42 +5,31 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 
 import pytest
 from azure.storage.blob import ContainerClient
-from running_bus import running_bus
-from servers.azurite import ACCOUNT, Azurite
+from azure_container import empty, keys, parameters_of, url_through
+from outages import together
 from servers.faultproxy import FaultProxy
+from ways import reached
 
-from storagebus.drivers import StorageDriver, create, errors
+from storagebus.drivers import StorageDriver, errors
 
-from .conftest import MIB, Make, keys, parameters_of
+from .conftest import MIB, Make
 
 ROOT = "faults"
 DEADLINE_S = 6.0
-"""Of a call over the bus, whose client tries what is temporary until then."""
 GONE = (errors.UnavailableError, errors.DeadlineExceededError)
 CONTENT = random.Random("azure faults").randbytes(3 * MIB + 5)
 
 
-@pytest.fixture
-def proxy(azurite: Azurite) -> Iterator[FaultProxy]:
-    proxy = FaultProxy(azurite.port)
-    yield proxy
-    proxy.close()
-
-
 @pytest.fixture(params=["in-process", "bus"])
 def driver(
-    azurite: Azurite,
-    client: ContainerClient,
-    proxy: FaultProxy,
-    request: pytest.FixtureRequest,
+    proxy: FaultProxy, client: ContainerClient, request: pytest.FixtureRequest
 ) -> Iterator[StorageDriver]:
     """A driver, or a client of a bus, whose way leads through the proxy."""
     given = parameters_of(
-        f"http://127.0.0.1:{proxy.port}/{ACCOUNT}",
+        url_through(proxy),
         rootdirectory=ROOT,
         chunksize=MIB,
         readchunksize=MIB,
@@ -49,18 +38,11 @@ def driver(
         retry_delay="10ms",
         max_retries=2,
     )
-    with ExitStack() as stack:
-        if request.param == "in-process":
-            made = stack.enter_context(create("azure", given))
-        else:
-            endpoint = stack.enter_context(running_bus("azure", given))
-            reached = {"endpoint": endpoint, "deadline": DEADLINE_S}
-            made = stack.enter_context(create("bus", reached))
+    with reached(request.param, "azure", given, DEADLINE_S) as made:
         made.put_content("/warm", b"up")
         yield made
         proxy.set()
-    for name in keys(client, ROOT):
-        client.delete_blob(name)
+    empty(client, ROOT)
 
 
 def upload(driver: StorageDriver, path: str) -> None:
@@ -98,7 +80,7 @@ def test_a_server_that_stays_broken_is_typed(
 def test_a_changed_byte_is_noticed_and_fetched_again(
     make: Make, proxy: FaultProxy
 ) -> None:
-    url = f"http://127.0.0.1:{proxy.port}/{ACCOUNT}"
+    url = url_through(proxy)
     make().put_content("/a", CONTENT[:MIB])
     for checksum in ("auto", "never"):
         driver = make(serviceurl=url, checksum=checksum, retry_delay="10ms")
@@ -106,26 +88,22 @@ def test_a_changed_byte_is_noticed_and_fetched_again(
         assert (driver.get_content("/a") == CONTENT[:MIB]) is (checksum == "auto")
 
 
-@pytest.mark.parametrize(
-    "call",
-    [
-        lambda driver: driver.get_content("/a"),
-        lambda driver: driver.put_content("/a", b"x"),
-        lambda driver: driver.list("/"),
-        lambda driver: driver.move("/a", "/b"),
-        lambda driver: driver.writer("/c"),
-    ],
-)
 def test_a_black_hole_ends_within_the_bound(
-    driver: StorageDriver,
-    proxy: FaultProxy,
-    call: Callable[[StorageDriver], object],
+    driver: StorageDriver, proxy: FaultProxy
 ) -> None:
+    calls: dict[str, Callable[[], object]] = {
+        "get": lambda: driver.get_content("/a"),
+        "put": lambda: driver.put_content("/a", b"x"),
+        "list": lambda: driver.list("/"),
+        "move": lambda: driver.move("/a", "/b"),
+        "writer": lambda: driver.writer("/c"),
+    }
     proxy.set(blackhole=True)
     started = time.monotonic()
-    with pytest.raises(GONE):
-        call(driver)
+    ended = together(calls)
     assert time.monotonic() - started < 10 + DEADLINE_S
+    assert ended.keys() == calls.keys()
+    assert {name: end for name, end in ended.items() if not isinstance(end, GONE)} == {}
     proxy.set()
 
 

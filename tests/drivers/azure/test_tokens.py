@@ -18,12 +18,11 @@ from azure.storage.blob import (
     ContainerSasPermissions,
     generate_container_sas,
 )
+from azure_container import CONTAINER
 from servers.azurite import ACCOUNT, KEY, Azurite
 
 from storagebus.drivers import create, errors
 from storagebus.drivers.azure import client as client_module
-
-from .conftest import CONTAINER
 
 
 @pytest.fixture

@@ -7,19 +7,19 @@ server can be brought to answer is asked of one.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from botocore import auth
-from running_bus import running_bus
+from s3_bucket import BUCKET, parameters_of
 from servers.faultproxy import FaultProxy
 from servers.server import Server
+from ways import reached
 
 from storagebus.client import Client
 from storagebus.drivers import StorageDriver, create, errors
-
-from .conftest import BUCKET, parameters_of
 
 SECRET = Server.secret_key
 BODY = (
@@ -43,7 +43,6 @@ ANSWERS = [
     (507, "InsufficientStorage", errors.StorageFullError, False),
 ]
 DEADLINE_S = 2.0
-"""Of a call over the bus, whose client tries what is temporary until then."""
 
 CALLS: dict[str, Callable[[StorageDriver], object]] = {
     "put_content": lambda driver: driver.put_content("/a", b"x"),
@@ -61,9 +60,8 @@ def _upload(driver: StorageDriver) -> None:
 
 @pytest.fixture(scope="module")
 def proxy(seaweedfs: Server) -> Iterator[FaultProxy]:
-    harmful = FaultProxy(seaweedfs.port)
-    yield harmful
-    harmful.close()
+    with closing(FaultProxy(seaweedfs.port)) as harmful:
+        yield harmful
 
 
 @pytest.fixture(scope="module", params=["in-process", "bus"])
@@ -77,18 +75,11 @@ def driver(
     buckets(seaweedfs)
     given = parameters_of(
         seaweedfs,
-        regionendpoint=f"http://127.0.0.1:{proxy.port}",
+        regionendpoint=proxy.endpoint,
         rootdirectory="answers",
         maxattempts=2,
     )
-    if request.param == "in-process":
-        with create("s3", given) as made:
-            yield made
-        return
-    with (
-        running_bus("s3", given) as endpoint,
-        create("bus", {"endpoint": endpoint, "deadline": DEADLINE_S}) as made,
-    ):
+    with reached(request.param, "s3", given, DEADLINE_S) as made:
         yield made
 
 

@@ -10,14 +10,13 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
+from s3_bucket import keys, multiparts, parameters_of
 from servers.server import Server
 from ways import WAYS
 from whole_suite import GIB, LONG_TIER, check_large_move, check_suite
 
 from storagebus.drivers import create
 from storagebus.drivers.errors import UnsupportedMethodError
-
-from .conftest import keys, multiparts, parameters_of
 
 ROOT = "conformance"
 CUSTOMERS_KEY = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="

@@ -8,6 +8,7 @@ from typing import Any
 from urllib.request import urlopen
 
 import pytest
+from s3_bucket import keys, multiparts, parameters_of
 
 from storagebus.drivers import conformance
 from storagebus.drivers.errors import (
@@ -21,7 +22,7 @@ from storagebus.drivers.errors import (
 from storagebus.drivers.paths import walk_key
 from storagebus.drivers.progress import Steps, counted
 
-from .conftest import MIB, Make, inner, keys, multiparts, parameters_of
+from .conftest import MIB, Make, inner
 
 RANDOM = Random(12)
 

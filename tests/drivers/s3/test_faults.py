@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
 from random import Random
 from typing import Any
 
 import pytest
-from running_bus import running_bus
+from outages import together
+from s3_bucket import BUCKET, parameters_of
 from servers.faultproxy import FaultProxy
 from servers.server import Server
+from ways import reached
 
 from storagebus.client import Client
-from storagebus.drivers import StorageDriver, create
+from storagebus.drivers import StorageDriver
 from storagebus.drivers.errors import (
     DataLossError,
     DeadlineExceededError,
@@ -24,20 +24,13 @@ from storagebus.drivers.errors import (
     UnavailableError,
 )
 
-from .conftest import BUCKET, MIB, parameters_of
+from .conftest import MIB
 
 RANDOM = Random(13)
 CONTENT = RANDOM.randbytes(12 * MIB)
-DEADLINE_S = 10.0
-"""Of a call over the bus, whose client tries what is temporary until then."""
+DEADLINE_S = 6.0
+GONE = (UnavailableError, DeadlineExceededError)
 QUICK = {"connecttimeout": 1, "readtimeout": 1, "maxattempts": 2}
-
-
-@pytest.fixture
-def proxy(seaweedfs: Server) -> Iterator[FaultProxy]:
-    harmful = FaultProxy(seaweedfs.port)
-    yield harmful
-    harmful.close()
 
 
 @pytest.fixture(params=["in-process", "bus"])
@@ -47,19 +40,13 @@ def driver(
     """A driver, or a client of a bus, whose way leads through the proxy."""
     given = parameters_of(
         seaweedfs,
-        regionendpoint=f"http://127.0.0.1:{proxy.port}",
+        regionendpoint=proxy.endpoint,
         rootdirectory=root_of(request),
         chunksize=5 * MIB,
         readchunksize=1 * MIB,
         **QUICK,
     )
-    with ExitStack() as stack:
-        if request.param == "in-process":
-            made = stack.enter_context(create("s3", given))
-        else:
-            endpoint = stack.enter_context(running_bus("s3", given))
-            reached = {"endpoint": endpoint, "deadline": DEADLINE_S}
-            made = stack.enter_context(create("bus", reached))
+    with reached(request.param, "s3", given, DEADLINE_S) as made:
         made.put_content("/warm", b"up")
         yield made
         proxy.set()
@@ -176,30 +163,17 @@ def test_nothing_hangs_in_a_black_hole(
         upload.write(CONTENT)
         upload.commit()
 
-    calls = [
-        lambda: driver.stat("/x"),
-        lambda: driver.put_content("/z", b"1"),
-        lambda: driver.list("/"),
-        stream.read,
-        write_and_commit,
-    ]
-    failures: list[BaseException] = []
-
-    def run(call: Any) -> None:
-        try:
-            call()
-        except BaseException as error:
-            failures.append(error)
-
-    threads = [threading.Thread(target=run, args=(call,)) for call in calls]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(40)
+    calls: dict[str, Callable[[], object]] = {
+        "stat": lambda: driver.stat("/x"),
+        "put": lambda: driver.put_content("/z", b"1"),
+        "list": lambda: driver.list("/"),
+        "read": stream.read,
+        "write and commit": write_and_commit,
+    }
+    ended = together(calls)
     assert time.monotonic() - started < 40
-    assert len(failures) == len(calls)
-    kinds = (UnavailableError, DeadlineExceededError)
-    assert all(isinstance(error, kinds) for error in failures), failures
+    assert ended.keys() == calls.keys()
+    assert {name: end for name, end in ended.items() if not isinstance(end, GONE)} == {}
     proxy.set()
     stream.close()
     upload.cancel()

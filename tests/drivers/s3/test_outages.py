@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from outages import check_outage, check_worker_losses
-from running_bus import running_bus
+from s3_bucket import empty, keys, multiparts, parameters_of
 from servers.server import Server
+from ways import reached
 
-from storagebus.drivers import StorageDriver, create
-
-from .conftest import BUCKET, MIB, keys, multiparts, parameters_of
+from .conftest import MIB
 
 pytestmark = [pytest.mark.stores, pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -28,20 +26,6 @@ SERIAL = {
 DEADLINE_S = 15.0
 
 
-@contextmanager
-def reached(way: str, given: dict[str, Any]) -> Iterator[StorageDriver]:
-    """The driver, in this process or through a bus with a short deadline."""
-    if way == "in-process":
-        with create("s3", given) as driver:
-            yield driver
-        return
-    with (
-        running_bus("s3", given) as endpoint,
-        create("bus", {"endpoint": endpoint, "deadline": DEADLINE_S}) as client,
-    ):
-        yield client
-
-
 @pytest.mark.parametrize("way", ["in-process", "bus"])
 @pytest.mark.parametrize("name", ["radosgw", "seaweedfs"])
 def test_a_server_killed_in_mid_transfer(
@@ -53,12 +37,11 @@ def test_a_server_killed_in_mid_transfer(
     server: Server = request.getfixturevalue(name)
     client, root = buckets(server), f"outage/{way}"
     given = parameters_of(server, rootdirectory=root, **SERIAL)
-    with reached(way, given) as driver:
+    with reached(way, "s3", given, DEADLINE_S) as driver:
         check_outage(server, driver, server.launch, durable=PART)
     assert keys(client, root) == [f"{root}/old", f"{root}/x"]
     assert multiparts(client, root) == []
-    for key in keys(client, root):
-        client.delete_object(Bucket=BUCKET, Key=key)
+    empty(client, root)
 
 
 @pytest.mark.parametrize("name", ["radosgw", "seaweedfs"])

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from oci import blobs, write_image
+from s3_bucket import BUCKET, keys, parameters_of
 from servers.install import CannotInstall
 from servers.pytest_servers import cannot_install
 from servers.registry import Registry, copy_image, delete_image
@@ -18,7 +19,7 @@ from ways import WAYS
 
 from storagebus.drivers import FileInfo, StorageDriver
 
-from .conftest import BUCKET, MIB, keys, parameters_of
+from .conftest import MIB
 
 pytestmark = [pytest.mark.stores, pytest.mark.slow, pytest.mark.timeout(300)]
 

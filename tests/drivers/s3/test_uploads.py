@@ -9,6 +9,7 @@ from random import Random
 from typing import Any
 
 import pytest
+from s3_bucket import keys, multiparts
 
 from storagebus.drivers import UploadState
 from storagebus.drivers.errors import (
@@ -17,7 +18,7 @@ from storagebus.drivers.errors import (
 )
 from storagebus.drivers.s3.chain import Fence
 
-from .conftest import MIB, Make, inner, keys, multiparts
+from .conftest import MIB, Make, inner
 
 PART = {"chunksize": 5 * MIB}
 RANDOM = Random(11)

@@ -5,57 +5,125 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import count
 from math import inf
+from typing import Any
 
+import azure_container
 import pytest
-from azure.storage.blob import ContainerClient
-from servers.azurite import ACCOUNT, Azurite
+import s3_bucket
 from servers.faultproxy import FaultProxy
+from servers.server import Server
 
 from storagebus.drivers import StorageDriver, create
+from storagebus.drivers.azure import driver as azure_driver
 from storagebus.drivers.errors import (
     CancelledError,
     Executed,
     StorageError,
     UnavailableError,
 )
+from storagebus.drivers.s3 import driver as s3_driver
 from storagebus.drivers.standing import Lease, Standing, standing_on
 
-from .conftest import MIB, keys, parameters_of
+pytestmark = pytest.mark.stores
 
-ROOT = "standing"
-QUICK = {
-    "max_retries": 2,
-    "retry_delay": "10ms",
-    "copythresholdsize": MIB,
-    "copychunksize": MIB,
+MIB = 1 << 20
+CONTENT = random.Random("standing").randbytes(6 * MIB + 5)
+PLACE = "standing"
+"""A bucket, or a container, of these tests alone."""
+NUMBERS = count(1)
+"""Of the folders: each test has one, so none has to be emptied."""
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """One of the cloud drivers, and a server for it.
+
+    Attributes:
+        name: of the driver.
+        server: the fixture's name.
+        module: the driver's, which knows the function that copies an object.
+        copy: the name of that function.
+        make_place: makes the bucket or the container.
+        reached: the driver's parameters by way of a proxy.
+        quick: parameters that make few tries, and copies in parts.
+    """
+
+    name: str
+    server: str
+    module: Any
+    copy: str
+    make_place: Callable[[Any], object]
+    reached: Callable[[Server, FaultProxy], dict[str, Any]]
+    quick: dict[str, Any]
+
+
+CLOUDS = {
+    "s3": Cloud(
+        "s3",
+        "seaweedfs",
+        s3_driver,
+        "copy_object",
+        lambda server: s3_bucket.plain_client(server).create_bucket(Bucket=PLACE),
+        lambda server, proxy: s3_bucket.parameters_of(
+            server, regionendpoint=proxy.endpoint, bucket=PLACE
+        ),
+        {
+            "maxattempts": 3,
+            "multipartcopythresholdsize": 5 * MIB,
+            "multipartcopychunksize": 5 * MIB,
+        },
+    ),
+    "azure": Cloud(
+        "azure",
+        "azurite",
+        azure_driver,
+        "copy_blob",
+        lambda server: azure_container.make_container(server, PLACE),
+        lambda server, proxy: azure_container.parameters_of(
+            azure_container.url_through(proxy), container=PLACE
+        ),
+        {
+            "max_retries": 2,
+            "retry_delay": "10ms",
+            "copythresholdsize": MIB,
+            "copychunksize": MIB,
+        },
+    ),
 }
-CONTENT = random.Random("azure standing").randbytes(6 * MIB + 5)
 
 
-@pytest.fixture
-def proxy(azurite: Azurite) -> Iterator[FaultProxy]:
-    made = FaultProxy(azurite.port)
-    yield made
-    made.close()
+@pytest.fixture(scope="module", params=CLOUDS)
+def cloud(request: pytest.FixtureRequest) -> Cloud:
+    """Each of them, with its bucket or container."""
+    found = CLOUDS[request.param]
+    found.make_place(request.getfixturevalue(found.server))
+    return found
+
+
+@pytest.fixture(scope="module")
+def proxy(cloud: Cloud, request: pytest.FixtureRequest) -> Iterator[FaultProxy]:
+    with closing(FaultProxy(request.getfixturevalue(cloud.server).port)) as made:
+        yield made
 
 
 @pytest.fixture
 def driver(
-    azurite: Azurite, client: ContainerClient, proxy: FaultProxy
+    cloud: Cloud, proxy: FaultProxy, request: pytest.FixtureRequest
 ) -> Iterator[StorageDriver]:
-    given = parameters_of(
-        f"http://127.0.0.1:{proxy.port}/{ACCOUNT}", rootdirectory=ROOT, **QUICK
-    )
-    with create("azure", given) as made:
+    """The driver by way of the proxy, with a small object and one copied in parts."""
+    given = cloud.reached(request.getfixturevalue(cloud.server), proxy)
+    root = f"test-{next(NUMBERS)}"
+    with create(cloud.name, {**given, **cloud.quick, "rootdirectory": root}) as made:
         made.put_content("/a", b"old")
         with made.writer("/large") as upload:
             upload.write(CONTENT)
             upload.commit()
         yield made
         proxy.set()
-    for key in keys(client, ROOT):
-        client.delete_blob(key)
 
 
 CHANGES: dict[str, Callable[[StorageDriver], None]] = {
@@ -101,27 +169,20 @@ def test_what_is_cut_off_in_a_copy_does_not_show_it(
 
 
 def test_a_move_cut_off_behind_its_copy_leaves_the_source(
-    driver: StorageDriver, monkeypatch: pytest.MonkeyPatch
+    driver: StorageDriver, cloud: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     standing = Standing(Lease(inf))
-    monkeypatch.setattr(
-        "storagebus.drivers.azure.driver.copy_blob",
-        _then(standing),
-    )
+    copy = getattr(cloud.module, cloud.copy)
+
+    def copy_then_fall(*args: object) -> None:
+        copy(*args)
+        standing.revoke(CancelledError("given up"))
+
+    monkeypatch.setattr(cloud.module, cloud.copy, copy_then_fall)
     with standing_on(standing), pytest.raises(CancelledError) as caught:
         driver.move("/a", "/b")
     assert caught.value.executed is Executed.MAYBE
     assert driver.list("/") == ["/a", "/b", "/large"]
-
-
-def _then(standing: Standing) -> Callable[..., None]:
-    from storagebus.drivers.azure.copying import copy_blob
-
-    def copy(*args: object) -> None:
-        copy_blob(*args)  # type: ignore[arg-type]
-        standing.revoke(CancelledError("given up"))
-
-    return copy
 
 
 def test_the_next_try_of_a_request_asks_again(
