@@ -28,6 +28,13 @@ COPY_BYTES_MAX = 65_536
 KEEPALIVE_IDLE_S = 30
 KEEPALIVE_INTVL_S = 10
 KEEPALIVE_PROBES = 3
+# As plain numbers: to combine members of an enumeration takes longer than to send.
+NOW = int(zmq.DONTWAIT)
+"""Flags of a call that must not wait."""
+NOW_AND_MORE = int(zmq.DONTWAIT | zmq.SNDMORE)
+"""The same for a frame that another one follows."""
+_EVENTS = int(zmq.EVENTS)
+_INPUT = int(zmq.POLLIN)
 _EVENT = struct.Struct("=Hi")
 """First frame of a monitor's message: event and value, in the host's byte order."""
 _MONITORED = zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED
@@ -77,11 +84,11 @@ class Dealer:
         frames = encode(message)
         try:
             if len(frames) == 1:
-                self._socket.send(frames[0], zmq.DONTWAIT)
+                self._socket.send(frames[0], NOW)
             else:
-                self._socket.send(frames[0], zmq.DONTWAIT | zmq.SNDMORE)
+                self._socket.send(frames[0], NOW_AND_MORE)
                 copy = len(frames[1]) <= COPY_BYTES_MAX
-                self._socket.send(frames[1], zmq.DONTWAIT, copy=copy)
+                self._socket.send(frames[1], NOW, copy=copy)
         except zmq.Again:
             return False
         return True
@@ -93,12 +100,12 @@ class Dealer:
             if taken == 1 and not has_input(self._socket):
                 return
             try:
-                frame = receive(zmq.DONTWAIT, copy=False)
+                frame = receive(NOW, copy=False)
             except zmq.Again:
                 return
             frames: list[Payload] = [frame.bytes]
             while frame.more:
-                frame = receive(zmq.DONTWAIT, copy=False)
+                frame = receive(NOW, copy=False)
                 if len(frames) <= FRAMES_MAX:
                     frames.append(frame.buffer)
             try:
@@ -121,7 +128,7 @@ def has_input(socket: zmq.Socket[bytes]) -> bool:
     To be asked behind the first of a turn: often there is no second, and the exception
     that says so takes longer than a message.
     """
-    return bool(int(socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN)
+    return bool(int(socket.get(_EVENTS)) & _INPUT)
 
 
 def take_event(monitor: zmq.Socket[bytes]) -> int:

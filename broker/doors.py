@@ -21,6 +21,8 @@ from .dealer import (
     COPY_BYTES_MAX,
     HEARTBEATS,
     HIGH_WATER_MESSAGES,
+    NOW,
+    NOW_AND_MORE,
     has_input,
     set_options,
     take_event,
@@ -98,15 +100,15 @@ class DoorSocket:
             if taken == 1 and not has_input(self._socket):
                 return
             try:
-                peer = Peer(self.door, receive(zmq.DONTWAIT))
+                peer = Peer(self.door, receive(NOW))
             except zmq.Again:
                 return
             # Behind the routing id there is always a frame, be it an empty one.
-            frame = receive(zmq.DONTWAIT, copy=False)
+            frame = receive(NOW, copy=False)
             frames: list[Payload] = [frame.bytes]
             extra = 0
             while frame.more:
-                frame = receive(zmq.DONTWAIT, copy=False)
+                frame = receive(NOW, copy=False)
                 if len(frames) < FRAMES_MAX:
                     frames.append(cast(Payload, frame))
                 else:
@@ -124,14 +126,14 @@ class DoorSocket:
         frames = encode(message)
         socket = self._socket
         try:
-            socket.send(routing_id, zmq.DONTWAIT | zmq.SNDMORE)
+            socket.send(routing_id, NOW_AND_MORE)
             if len(frames) == 1:
-                socket.send(frames[0], zmq.DONTWAIT)
+                socket.send(frames[0], NOW)
             else:
-                socket.send(frames[0], zmq.DONTWAIT | zmq.SNDMORE)
+                socket.send(frames[0], NOW_AND_MORE)
                 payload = frames[1]
                 copy = isinstance(payload, bytes) and len(payload) <= COPY_BYTES_MAX
-                socket.send(payload, zmq.DONTWAIT, copy=copy)
+                socket.send(payload, NOW, copy=copy)
         except zmq.ZMQError as error:
             if error.errno in (zmq.EAGAIN, zmq.EHOSTUNREACH):
                 return False

@@ -9,8 +9,11 @@ from __future__ import annotations
 
 from ..drivers.errors import DataLossError, ProtocolError
 
-ACK_BYTES = 262_144
-"""Bytes after which a receiver reports even when nobody waits for it."""
+ACK_BYTES_MIN = 262_144
+"""A receiver reports, even when nobody waits for it, after half of its window, but not
+after less than this: each report costs as much as a piece."""
+ACK_BYTES_MAX = 2_097_152
+"""It does after this at the latest: a broker holds twice as much of a stream."""
 WINDOW_BYTES = 4_194_304
 """How far ahead of what was consumed a receiver lets the sender run."""
 ALIGNED_BYTES = 1_048_576
@@ -100,7 +103,7 @@ class Inflow:
         self.consumed = 0
         self.reported = 0
         self.limit = window
-        self.ack_bytes = ACK_BYTES
+        self.ack_bytes = max(ACK_BYTES_MIN, min(window // 2, ACK_BYTES_MAX))
         self.wanted = False
 
     def accept(self, offset: int, count: int, want: bool = False) -> bool:

@@ -15,7 +15,14 @@ from typing import Any, TypeVar
 from ..drivers.contract import FileInfo
 from ..drivers.errors import ProtocolError, StorageError, error_from_fields
 from . import moments
-from .wire import NUMBER_MAX, Message, Type, pack_map, unpack_map
+from .wire import (
+    NUMBER_MAX,
+    Message,
+    Type,
+    check_item,
+    pack_map,
+    unpack_unchecked,
+)
 
 PROTOCOL_MIN = 1
 PROTOCOL_MAX = 1
@@ -100,6 +107,7 @@ def _bytes(value: Any) -> bool:
 
 
 def _map(value: Any) -> bool:
+    check_item("", value)
     return isinstance(value, dict)
 
 
@@ -283,7 +291,7 @@ class Result:
         )
 
 
-_CHECKS: dict[type, dict[str, tuple[Check | None, Any]]] = {
+_CHECKS: dict[type, dict[str, tuple[Check, Any]]] = {
     cls: {f.name: (f.metadata["check"], f.default) for f in fields(cls)}
     for cls in (
         Hello,
@@ -298,7 +306,6 @@ _CHECKS: dict[type, dict[str, tuple[Check | None, Any]]] = {
         Result,
     )
 }
-_UNKNOWN: tuple[Check | None, Any] = (None, None)
 _REQUIRED: dict[type, tuple[str, ...]] = {
     cls: tuple(name for name, (_, default) in table.items() if default is MISSING)
     for cls, table in _CHECKS.items()
@@ -313,7 +320,9 @@ def pack(content: Any) -> bytes:
     """
     checks = _CHECKS[type(content)]
     given = {
-        name: value for name, value in vars(content).items() if value != checks[name][1]
+        name: value
+        for name, value in vars(content).items()
+        if value is not (default := checks[name][1]) and value != default
     }
     return pack_map(given) if given else b""
 
@@ -335,19 +344,22 @@ def parse(cls: type[_T], packed: bytes) -> _T:
     Raises:
         ProtocolError: a key is missing or its value is not allowed; says which.
     """
-    values: dict[str, Any] = {}
+    made = object.__new__(cls)
+    values = vars(made)
     checks = _CHECKS[cls]
-    for name, value in unpack_map(packed).items():
-        check, default = checks.get(name, _UNKNOWN)
-        if check is None or (value is None and default is None):
-            continue
-        if not check(value):
-            raise ProtocolError(f"{cls.__name__}: {name!r} has a value that is not due")
-        values[name] = tuple(value) if isinstance(value, list) else value
+    for name, value in unpack_unchecked(packed).items():
+        rule = checks.get(name)
+        if rule is None:
+            check_item(name, value)
+        elif value is not None or rule[1] is not None:
+            if not rule[0](value):
+                what = f"{cls.__name__}: {name!r} has a value that is not due"
+                raise ProtocolError(what)
+            values[name] = tuple(value) if type(value) is list else value
     for name in _REQUIRED[cls]:
         if name not in values:
             raise ProtocolError(f"{cls.__name__}: {name!r} is missing")
-    return make(cls, **values)
+    return made
 
 
 def error_message(error: StorageError, stream: int, epoch: int = 0) -> Message:

@@ -280,9 +280,9 @@ def pack_map(fields: dict[str, Any]) -> bytes:
     Raises:
         ProtocolError: it is above the limit, or holds what a map may not.
     """
-    _check_map(fields, MAP_DEPTH_MAX)
+    pack = _pack_flat if _check_map(fields, MAP_DEPTH_MAX) else msgpack.packb
     try:
-        packed: bytes = msgpack.packb(fields)
+        packed: bytes = pack(fields)
     except (TypeError, ValueError, OverflowError) as error:
         raise ProtocolError(f"this map cannot be packed: {error}") from error
     if len(packed) > MAP_BYTES_MAX:
@@ -298,11 +298,29 @@ def unpack_map(packed: bytes) -> dict[str, Any]:
     """
     if not packed:
         return {}
+    value = unpack_unchecked(packed)
+    _check_map(value, MAP_DEPTH_MAX)
+    return value
+
+
+def unpack_unchecked(packed: bytes) -> dict[Any, Any]:
+    """As `unpack_map`, for who checks each item that it takes, and all that it does
+    not take with `check_item`: the two together are one look at each."""
+    if not packed:
+        return {}
     value = unpack(packed, MAP_ITEMS_MAX)
     if not isinstance(value, dict):
         raise ProtocolError(f"a map was due, not {type(value).__name__}")
-    _check_map(value, MAP_DEPTH_MAX)
     return value
+
+
+def check_item(key: Any, value: Any) -> None:
+    """Check one item of a map.
+
+    Raises:
+        ProtocolError: no map may have it.
+    """
+    _check_map({key: value}, MAP_DEPTH_MAX)
 
 
 def unpack(packed: Payload, items_max: int = PAGE_ITEMS_MAX) -> Any:
@@ -338,18 +356,26 @@ def _no_extensions(code: int, data: bytes) -> Any:
 
 
 _SCALARS = frozenset({str, bytes, bool, float, type(None)})
+_pack_flat: Callable[[Any], bytes] = msgpack.Packer(autoreset=True).pack
+"""One packer for all threads, since a new one takes as long as the packing. It gets
+maps of scalars only, for which it runs no Python code that a thread could come between.
+"""
 
 
-def _check_map(value: dict[Any, Any], depth: int) -> None:
+def _check_map(value: dict[Any, Any], depth: int) -> bool:
+    """Check a map; says whether it is flat, with nothing but scalars in it."""
     if depth == 0:
         raise ProtocolError(f"a map nested more than {MAP_DEPTH_MAX} deep")
+    flat = True
     for key, item in value.items():
         if type(key) is not str:
             raise ProtocolError("a map key that is no string")
         kind = type(item)
         if kind in _SCALARS or (kind is int and -NUMBER_MAX <= item <= NUMBER_MAX):
             continue  # nearly all are such
+        flat = False
         _check_value(item, depth - 1)
+    return flat
 
 
 def _check_value(value: Any, depth: int) -> None:

@@ -28,7 +28,10 @@ from .requests import (
 )
 
 REPORT_BYTES = 262_144
-"""Consumed bytes after which the core is told although more have arrived."""
+"""Consumed bytes after which the core is told at the earliest although more have
+arrived."""
+REPORT_PART = 4
+"""The part of the window after which it is."""
 SEND_AHEAD_BYTES_MAX = 1_048_576
 """Bytes of an upload that may wait here for credit before `write` waits."""
 LANE_PIECE_BYTES = 1_048_576
@@ -85,6 +88,7 @@ class Handle:
         "_port",
         "_posted",
         "_released",
+        "_report_bytes",
         "_segment",
         "_signal",
         "_unreported",
@@ -107,6 +111,7 @@ class Handle:
         self._released = False
         self._posted = 0
         self._unreported = 0
+        self._report_bytes = max(REPORT_BYTES, request.window // REPORT_PART)
         self.sent = 0
         self.durable = 0
         port.post(connection.open, self, request)
@@ -194,6 +199,9 @@ class Handle:
             if self._end is not None:
                 await self.finish()
                 return None
+            if self._unreported:
+                self._report()
+                continue  # as the port may have told of what comes next
             await self._signal.wait()
         piece = self._pieces.popleft()
         if isinstance(piece, InLane):
@@ -208,10 +216,16 @@ class Handle:
         return self._segment.part(piece.offset, piece.size)
 
     def _consumed(self, count: int) -> None:
+        """Bytes were taken. The core is told of many at a time; and of all of them by
+        who is about to wait, since from then on it is the worker that is waited for."""
         self._unreported += count
-        if self._end is None and (not self._pieces or self._unreported >= REPORT_BYTES):
-            self._port.post(self._connection.consumed, self, self._unreported)
-            self._unreported = 0
+        if self._unreported >= self._report_bytes:
+            self._report()
+
+    def _report(self) -> None:
+        count, self._unreported = self._unreported, 0
+        if self._end is None:
+            self._port.post(self._connection.consumed, self, count)
 
     async def write(self, data: Payload) -> None:
         """Send bytes of an upload; waits while too many are on their way already.

@@ -38,6 +38,8 @@ PIECE_BYTES = (65_536, 262_144, CHUNK_BYTES_MAX)
 ALIGNED_BYTES = 1_048_576
 """Pieces end where its multiples are in the stream, so that whoever reads as much, or
 half of it, at a time gets it of one piece: what lies across two is copied twice."""
+PIECES_PER_READ = 2
+"""Of the largest ones: handing a job to a thread and back costs as much for two."""
 LANE_PIECE_BYTES = 2_097_152
 """The same for pieces that are read into a lane."""
 PAGES_BYTES_MAX = 262_144
@@ -187,7 +189,10 @@ class Download(Stream):
         """How much to read next; 0 without credit for any of it."""
         if self.operation != Operation.READ:
             return max(PAGE_BYTES_MAX, min(self._flow.room, PAGES_BYTES_MAX))
-        return min(self._flow.room, self._piece_bytes())
+        size, largest = self._piece_bytes(), PIECE_BYTES[-1]
+        if self.segment is None and size == largest:
+            size *= PIECES_PER_READ
+        return min(self._flow.room, size)
 
     def _piece_bytes(self) -> int:
         at = self._flow.sent

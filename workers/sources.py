@@ -8,16 +8,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from math import inf
 from typing import Any, Protocol
 
 import msgpack
 
+from ..broker.flow import ALIGNED_BYTES
 from ..broker.messages import PAGE_BYTES_MAX
 from ..drivers.contract import Reader
 from .lanes import Offer, file_offer
 
 PAGES_TIME_S = 0.2
 """After this long what was found so far is sent: a slow store still shows life."""
+READ_TIME_S = 0.02
+"""After this long no further piece is read before what is there is sent."""
 _ARRAY_HEAD_BYTES = 3
 """Of an array of 16 to 65,535 items; a page has fewer, an item having a byte."""
 
@@ -57,26 +61,36 @@ class ObjectSource:
     def __init__(self, reader: Reader, length: int | None) -> None:
         self.identity = reader.identity
         self._reader = reader
-        self._left = length
+        self._left = inf if length is None else length
+        self._at = 0
 
     def read(self, size: int) -> tuple[list[bytes], bool]:
-        """One piece; the last one is short, or completes the length asked for."""
-        if self._left is not None:
-            size = min(size, self._left)
-        data = self._reader.read(size) if size else b""
-        if self._left is not None:
-            self._left -= len(data)
-        last = self._left == 0 or len(data) < size
-        return ([data] if data else []), last
+        """Pieces that end at multiples of `ALIGNED_BYTES`, and from a slow store no
+        more than one; the last one is short, or completes the length asked for."""
+        pieces: list[bytes] = []
+        until = time.monotonic() + READ_TIME_S
+        end = self._at + size
+        while self._at < end and self._left:
+            due = min(end - self._at, ALIGNED_BYTES - self._at % ALIGNED_BYTES)
+            if due > self._left:
+                due = int(self._left)
+            data = self._reader.read(due)
+            if data:
+                pieces.append(data)
+                self._moved(len(data))
+            if len(data) < due:
+                return pieces, True
+            if time.monotonic() >= until:
+                break
+        return pieces, not self._left
 
     def read_into(self, target: memoryview) -> tuple[int, bool]:
         """As `read`, straight into memory that the client sees."""
-        if self._left is not None:
-            target = target[: self._left]
+        if self._left < len(target):
+            target = target[: int(self._left)]
         count = self._reader.readinto(target) if target else 0
-        if self._left is not None:
-            self._left -= count
-        return count, self._left == 0 or count < len(target)
+        self._moved(count)
+        return count, not self._left or count < len(target)
 
     def file(self) -> Offer | None:
         """The driver's file, when it reads one."""
@@ -85,6 +99,10 @@ class ObjectSource:
     def close(self) -> None:
         """Close the driver's reader."""
         self._reader.close()
+
+    def _moved(self, count: int) -> None:
+        self._at += count
+        self._left -= count
 
 
 class PageSource:

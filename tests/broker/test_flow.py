@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from storagebus.broker.budget import Budget
-from storagebus.broker.flow import ACK_BYTES, Inflow, Outflow, aligned
+from storagebus.broker.flow import ACK_BYTES_MIN, Inflow, Outflow, aligned
 from storagebus.drivers.errors import DataLossError, ProtocolError
 
 MIB = 1 << 20
@@ -129,16 +129,16 @@ def test_gap_duplicate_and_excess() -> None:
 
 
 def test_credit_is_due_when_asked_for_or_worth_it() -> None:
-    inflow = Inflow(4 * ACK_BYTES)
+    inflow = Inflow(4 * ACK_BYTES_MIN)
     assert not inflow.credit_due()
     inflow.accept(0, 10, want=True)
     assert inflow.credit_due()
-    assert inflow.credit() == (10, 4 * ACK_BYTES)  # nothing consumed: no more
+    assert inflow.credit() == (10, 4 * ACK_BYTES_MIN)  # nothing consumed: no more
     assert not inflow.credit_due()
-    inflow.accept(10, ACK_BYTES)
+    inflow.accept(10, 2 * ACK_BYTES_MIN)
     assert inflow.credit_due()  # enough has arrived since the last
-    inflow.consume(ACK_BYTES + 10)
-    assert inflow.credit() == (ACK_BYTES + 10, 5 * ACK_BYTES + 10)
+    inflow.consume(2 * ACK_BYTES_MIN + 10)
+    assert inflow.credit() == (2 * ACK_BYTES_MIN + 10, 6 * ACK_BYTES_MIN + 10)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from dataclasses import MISSING, fields
 from datetime import UTC, datetime
 from typing import Any
 
+import msgpack
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -173,6 +174,23 @@ def test_unknown_keys_are_ignored() -> None:
     assert parse(Update, pack_map({"slots": 1, "streams": 2, "new": {}})) == Update(
         1, 2
     )
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{"new": 1 << 53}, {"new": [[[[1]]]]}, {b"new": 1}, {"new": {"a": {b"b": 1}}}],
+    ids=repr,
+)
+def test_what_is_ignored_has_to_be_allowed(given: Any) -> None:
+    with pytest.raises(ProtocolError):
+        parse(Farewell, msgpack.packb(given))
+
+
+def test_a_map_in_a_map_is_looked_at_too() -> None:
+    hello = vars(Hello("client", (1, 1), bytes(16)))
+    packed = msgpack.packb({**hello, "capabilities": {"a": {"b": {"c": {"d": 1}}}}})
+    with pytest.raises(ProtocolError, match="nested"):
+        parse(Hello, packed)
 
 
 @pytest.mark.parametrize("boolean", ["slots", "streams"])

@@ -9,7 +9,7 @@ from client_scene import ClientScene
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from storagebus.broker.flow import ACK_BYTES
+from storagebus.broker.flow import ACK_BYTES_MAX, ACK_BYTES_MIN
 from storagebus.broker.messages import Accepted, Operation, Progress, Result
 from storagebus.broker.wire import CHUNK_BYTES_MAX, Flag, Message, Type
 from storagebus.client.requests import Accepting, Arrived, InLane, Sent
@@ -110,14 +110,22 @@ class TestDownload:
         (more,) = scene.consumed("k", 4_096)
         assert (more.offset, more.limit) == (4_096, 8_192)
 
-    def test_credit_is_reported_now_and_then(self) -> None:
-        scene = downloading(window=16 * ACK_BYTES)
-        piece = ACK_BYTES // 4
+    @pytest.mark.parametrize(
+        ("window", "each"),
+        [
+            (ACK_BYTES_MIN, ACK_BYTES_MIN),
+            (4 * ACK_BYTES_MIN, 2 * ACK_BYTES_MIN),
+            (4 * ACK_BYTES_MAX, ACK_BYTES_MAX),
+        ],
+    )
+    def test_credit_is_reported_now_and_then(self, window: int, each: int) -> None:
+        scene = downloading(window=window)
+        piece = ACK_BYTES_MIN // 4
         sent = []
-        for number in range(12):
-            sent += scene.say(Type.DATA, 1, offset=number * piece, payload=b"x" * piece)
-        assert [m.type for m in sent] == [Type.CREDIT] * 3
-        assert [m.offset for m in sent] == [ACK_BYTES, 2 * ACK_BYTES, 3 * ACK_BYTES]
+        for at in range(0, window, piece):
+            sent += scene.say(Type.DATA, 1, offset=at, payload=b"x" * piece)
+        assert [m.type for m in sent] == [Type.CREDIT] * (window // each)
+        assert [m.offset for m in sent] == list(range(each, window + 1, each))
 
     def test_what_is_not_consumed_stays_within_the_window(self) -> None:
         scene = downloading(window=10_000)
@@ -353,16 +361,19 @@ class TestLanes:
         assert scene.finished("k")
 
     def test_credit_comes_when_half_is_consumed_and_not_before(self) -> None:
-        scene = downloading(window=8 * ACK_BYTES)
+        scene = downloading(window=8 * ACK_BYTES_MIN)
         scene.say(Type.ACCEPT, 1, content=Accepted(lane="memory"))
         (first,) = scene.say(
-            Type.DATA, 1, offset=0, lane=2 * ACK_BYTES, flags=int(Flag.WANT)
+            Type.DATA, 1, offset=0, lane=2 * ACK_BYTES_MIN, flags=int(Flag.WANT)
         )
-        assert first.offset == 2 * ACK_BYTES  # the broker has to be told
-        assert scene.say(Type.DATA, 1, offset=2 * ACK_BYTES, lane=4 * ACK_BYTES) == []
-        assert scene.consumed("k", 3 * ACK_BYTES) == []
-        (credit,) = scene.consumed("k", ACK_BYTES)
-        assert (credit.offset, credit.limit) == (6 * ACK_BYTES, 12 * ACK_BYTES)
+        assert first.offset == 2 * ACK_BYTES_MIN  # the broker has to be told
+        assert (
+            scene.say(Type.DATA, 1, offset=2 * ACK_BYTES_MIN, lane=4 * ACK_BYTES_MIN)
+            == []
+        )
+        assert scene.consumed("k", 3 * ACK_BYTES_MIN) == []
+        (credit,) = scene.consumed("k", ACK_BYTES_MIN)
+        assert (credit.offset, credit.limit) == (6 * ACK_BYTES_MIN, 12 * ACK_BYTES_MIN)
 
     def test_more_than_the_ring_holds_is_an_offence(self) -> None:
         scene = downloading(window=4_000)

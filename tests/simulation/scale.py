@@ -11,7 +11,7 @@ from storagebus.workers import downloads as worker_downloads
 from storagebus.workers import kinds
 
 SIZES: tuple[tuple[ModuleType, str, object], ...] = (
-    (flow, "ACK_BYTES", 1_024),
+    (flow, "ACK_BYTES_MIN", 1_024),
     (downloads, "READ_WINDOW_BYTES", 4_096),
     (downloads, "READ_WINDOW_BYTES_MIN", 1_024),
     (downloads, "AHEAD_BYTES_MAX", 16_384),

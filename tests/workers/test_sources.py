@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from storagebus.broker.flow import ALIGNED_BYTES
 from storagebus.drivers.contract import Reader
 from storagebus.workers import sources
 from storagebus.workers.sources import ObjectSource, PageSource
@@ -35,6 +36,33 @@ def test_an_object_is_read_to_its_end_or_the_length_asked_for(data, length, size
             break
     assert found == given
     assert last
+
+
+def test_pieces_end_at_multiples_in_one_read_or_several(monkeypatch):
+    monkeypatch.setattr(sources, "READ_TIME_S", 60.0)
+    data = random.randbytes(3 * ALIGNED_BYTES + 5)
+    source = ObjectSource(BytesReader(data), None)
+    first, last = source.read(1000)
+    assert (first, last) == ([data[:1000]], False)
+    rest = []
+    while not last:
+        pieces, last = source.read(2 * ALIGNED_BYTES - 1000)
+        rest += pieces
+    assert b"".join(first + rest) == data
+    assert [len(piece) for piece in rest] == [
+        ALIGNED_BYTES - 1000,
+        ALIGNED_BYTES,
+        ALIGNED_BYTES,
+        5,
+    ]
+
+
+def test_what_a_slow_store_has_given_does_not_wait_for_more(monkeypatch):
+    monkeypatch.setattr(sources, "READ_TIME_S", 0.0)
+    source = ObjectSource(BytesReader(bytes(3 * ALIGNED_BYTES)), None)
+    pieces, last = source.read(2 * ALIGNED_BYTES)
+    assert [len(piece) for piece in pieces] == [ALIGNED_BYTES]
+    assert not last
 
 
 def test_reading_nothing_is_not_the_end():
