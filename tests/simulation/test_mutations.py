@@ -10,7 +10,9 @@ from simulation.options import Options
 from simulation.trial import run
 
 SEEDS_MAX = 1_000
-"""The rarest is noticed at seed 552."""
+TRIED_FIRST = {"a_peer_keeps_its_session_when_the_broker_has_another": 552}
+"""Where a rare one was noticed last. When the product has changed, it may be elsewhere;
+then all seeds are gone through, in two minutes."""
 
 
 @pytest.mark.timeout(600)
@@ -19,7 +21,8 @@ def test_it_is_noticed(
     mutate: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mutate(monkeypatch)
-    for seed in range(SEEDS_MAX):
+    first = TRIED_FIRST.get(mutate.__name__, 0)
+    for seed in (first, *range(SEEDS_MAX)):
         failure = run(Options.drawn(seed, **HARSH)).failure
         if failure:
             assert failure.startswith("Violation"), failure

@@ -140,6 +140,7 @@ def test_a_clock_that_is_wrong(
         driver.put_content("/a", b"x")
 
 
+@pytest.mark.stores
 @pytest.mark.parametrize("name", ["radosgw", "seaweedfs", "swift", "old_swift"])
 def test_wrong_keys_on_real_servers(
     name: str, request: pytest.FixtureRequest, buckets: Callable[[Server], Any]
