@@ -37,6 +37,8 @@ _BY_CODE: dict[int | None, type[StorageError]] = {
 }
 """What the exit code of a process says: one of ours, or a driver's executable
 (PROTOCOL.md section 10). Anything else is unavailable."""
+OURS = "storagebus: "
+"""How the line begins in which one of our programs says why it ends."""
 
 
 class Attendance:
@@ -123,17 +125,17 @@ class Attendance:
             if ended is None:
                 raise UnavailableError(reason, temporary=False)
             cls = _BY_CODE.get(ended.ending.code, UnavailableError)
-            raise cls(_complaint(ended, cls) or reason, temporary=False)
+            raise cls(_complaint(ended, cls), temporary=False)
 
 
 def _complaint(ended: ChildEnded, cls: type[StorageError]) -> str:
-    """What one of our processes said last about why it ended; "" if it did not."""
-    last = ended.ending.tail[-1] if ended.ending.tail else ""
-    prefix = "storagebus: "
-    if not last.startswith(prefix):
-        return ""
-    said = last.removeprefix(prefix).removeprefix(f"{cls.summary}: ")
-    return f"{ended.name}: {said}"
+    """Why a pool was given up, in a line; what else a program wrote is in the log."""
+    said = ended.ending.last_line
+    if said.startswith(OURS):
+        said = said.removeprefix(OURS).removeprefix(f"{cls.summary}: ")
+        return f"{ended.name}: {said}"
+    hint = "; --log-level info shows all that it writes"
+    return f"{ended.name}: {ended.summary}{hint if cls is UnavailableError else ''}"
 
 
 def leader(pid: int) -> int:

@@ -125,6 +125,11 @@ class Ending:
             return f"was ended by {signal_name(self.signal)}"
         return f"exited with code {self.code}"
 
+    @property
+    def last_line(self) -> str:
+        """The last line that it wrote, or ""."""
+        return self.tail[-1] if self.tail else ""
+
     def last_lines(self) -> str:
         """The last lines that it wrote, for the end of an error's detail, or ""."""
         if not self.tail:
@@ -184,7 +189,7 @@ class ChildEnded:
         ending: how.
         expected: whether it had been asked to (stop, shrink, rolling restart).
         was_ready: whether it was ever ready.
-        detail: a sentence on it, with its last lines unless it was expected.
+        what: how, in words: what its end says, or why it was ended.
     """
 
     name: str
@@ -192,7 +197,20 @@ class ChildEnded:
     ending: Ending
     expected: bool
     was_ready: bool
-    detail: str
+    what: str
+
+    @property
+    def detail(self) -> str:
+        """A sentence on it, with its last lines unless it was expected."""
+        return self.what if self.expected else self.what + self.ending.last_lines()
+
+    @property
+    def summary(self) -> str:
+        """In a line; of one that never was ready, with the last line that it wrote."""
+        if self.was_ready:
+            return self.what
+        said = self.ending.last_line
+        return f"{self.what} before it was ready" + (f": {said}" if said else "")
 
     @property
     def is_news(self) -> bool:

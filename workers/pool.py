@@ -122,7 +122,6 @@ class Pool:
         if member is None:
             return []
         what = member.fault or ending.describe()
-        detail = what if member.wanted else what + ending.last_lines()
         self._out.append(
             ChildEnded(
                 self.spec.name,
@@ -130,7 +129,7 @@ class Pool:
                 ending,
                 expected=member.wanted,
                 was_ready=member.ready_at is not None,
-                detail=detail,
+                what=what,
             )
         )
         place = self._places.get(member.place)

@@ -20,16 +20,8 @@ from itertools import count
 from ..broker.wakeup import Wakeup
 from ..drivers.errors import BusyError
 from .board import Board, ChildStatus
-from .children import (
-    ChildEnded,
-    ChildReady,
-    ChildStarted,
-    Ending,
-    GaveUp,
-    Notice,
-    ProcessSpec,
-    Rolled,
-)
+from .children import ChildEnded, ChildReady, ChildStarted, Ending, Notice, ProcessSpec
+from .diary import Diary
 from .guard import RESTART_S, Guard
 from .members import Action, Kill, Spawn, Terminate
 from .output import OutputLog
@@ -79,6 +71,7 @@ class Runner:
         self._guard = Guard(directory)
         self._is_guardless = False
         self._output = OutputLog()
+        self._diary = Diary()
         self._is_dirty = True
         self._stopping = False
         self._grace_s: float | None = None
@@ -273,9 +266,11 @@ class Runner:
         self._guard.close()
 
     def _tell(self, notice: Notice) -> None:
+        if isinstance(notice, ChildReady) and notice.child in self._children:
+            self._children[notice.child][1].is_ready = True
         if isinstance(notice, ChildEnded) and not notice.expected:
             self._details[notice.name] = notice.detail
-        _note(notice)
+        self._diary.note(notice)
         self._publish()  # who hears of it may look at once
         try:
             self._on_change(notice)
@@ -323,22 +318,3 @@ class Runner:
             if pool.gave_up is not None:
                 gave_up[name] = pool.gave_up
         self._board.publish(statuses, missing, gave_up)
-
-
-def _note(notice: Notice) -> None:
-    """Log a notice."""
-    match notice:
-        case ChildStarted(name, child, pid):
-            _log.info("%s: process %d started as pid %d", name, child, pid)
-        case ChildReady(name, child):
-            _log.info("%s: process %d is ready", name, child)
-        case ChildEnded(name, child, expected=True, detail=detail):
-            _log.info("%s: process %d %s, as asked", name, child, detail)
-        case ChildEnded(name, child, detail=detail):
-            _log.warning("%s: process %d %s", name, child, detail)
-        case GaveUp(name, reason):
-            _log.error("%s: given up: %s", name, reason)
-        case Rolled(name, error):
-            _log.info("%s: rolling restart %s", name, error or "done")
-        case _:
-            pass

@@ -47,6 +47,8 @@ class Child:
         process: the process.
         outputs: descriptors to read from, with the `LineCutter` and level of each.
         ready_fd: descriptor on which the child says that it is ready, or -1.
+        is_ready: whether it is known to be; until then its lines without a level are
+            no warnings, since what keeps it from starting is told when it ends.
 
     Raises:
         OSError: the program cannot be run, or there are no descriptors left.
@@ -58,6 +60,7 @@ class Child:
         self.cookie = cookie
         self.outputs: dict[int, tuple[LineCutter, int]] = {}
         self.ready_fd = -1
+        self.is_ready = False
         self._log = log
         self._lifeline = -1
         theirs: list[int] = []
@@ -82,8 +85,7 @@ class Child:
             data = os.read(fd, READ_BYTES)
         except BlockingIOError:
             return False
-        lines = cutter.feed(data) if data else cutter.finish()
-        self._log.put(self.spec.name, level, self.pid, lines)
+        self._tell(level, cutter.feed(data) if data else cutter.finish())
         return bool(data)
 
     def said_ready(self) -> bool:
@@ -114,8 +116,13 @@ class Child:
             for _ in range(_LAST_READS_MAX):
                 if not self.read_output(fd):
                     break
-            self._log.put(self.spec.name, level, self.pid, cutter.finish())
+            self._tell(level, cutter.finish())
             yield cutter
+
+    def _tell(self, level: int, lines: list[str]) -> None:
+        if not self.is_ready:
+            level = min(level, logging.INFO)
+        self._log.put(self.spec.name, level, self.pid, lines)
 
     def _start(self, theirs: list[int]) -> Process:
         spec = self.spec

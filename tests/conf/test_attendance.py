@@ -142,21 +142,41 @@ def test_a_broker_that_is_away_is_asked_again(attendance: Attendance, bus: Bus) 
             UnavailableError,
             "unavailable: worker files: in use",
         ),
-        (3, "some other line", UnavailableError, "unavailable: the manager's reason"),
-        (None, "", UnavailableError, "unavailable: the manager's reason"),
+        (
+            3,
+            "ValueError: no bucket",
+            UnavailableError,
+            "unavailable: worker files: exited with code 3 before it was ready: "
+            "ValueError: no bucket; --log-level info shows all that it writes",
+        ),
+        (
+            3,
+            "",
+            UnavailableError,
+            "unavailable: worker files: exited with code 3 before it was ready; "
+            "--log-level info shows all that it writes",
+        ),
+        (
+            78,
+            "registry-storage-acme: no bucket",
+            InvalidParameterError,
+            "invalid parameter: worker files: exited with code 78 before it was "
+            "ready: registry-storage-acme: no bucket",
+        ),
     ],
 )
 def test_why_a_process_does_not_come(
     attendance: Attendance,
     bus: Bus,
-    code: int | None,
+    code: int,
     line: str,
     error: type[StorageError],
     words: str,
 ) -> None:
     bus.reasons[POOL] = "the manager's reason"
     ending = Ending(code=code, tail=("first", line))
-    attendance.on_change(ChildEnded(POOL, 8, ending, False, False, ""))
+    what = ending.describe()
+    attendance.on_change(ChildEnded(POOL, 8, ending, False, False, what))
     with pytest.raises(error) as caught:
         look(attendance, bus)
     assert type(caught.value) is error

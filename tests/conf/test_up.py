@@ -255,6 +255,28 @@ def test_an_executable_that_refuses_its_parameters_is_code_4(
     assert b"bucket: is missing" in err
 
 
+def test_a_driver_that_cannot_start_is_told_in_a_line(
+    up: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "registry-storage-broken"
+    program.write_text(
+        f"#!{sys.executable}\nraise ValueError('the bucket is missing')\n"
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    running = up("--driver", "broken")
+    _, err = running.process.communicate(timeout=WAIT_S)
+    assert running.process.returncode == 7
+    first, last = err.decode().splitlines()
+    assert "worker default: process 2 exited with code 1" in first
+    assert first.endswith("before it was ready: ValueError: the bucket is missing")
+    assert last == (
+        "storagebus: unavailable: worker default: exited with code 1 before it was "
+        "ready: ValueError: the bucket is missing; --log-level info shows all that it "
+        "writes"
+    )
+
+
 def brokers_of(running: Any) -> list[psutil.Process]:
     return [
         process

@@ -91,7 +91,7 @@ def test_a_killed_child_is_replaced_at_once() -> None:
     story.ready(1, 2)
     ended = one(story.died(1, KILLED), ChildEnded)
     assert ended == ChildEnded(
-        "acme", 1, KILLED, expected=False, was_ready=True, detail="was ended by SIGKILL"
+        "acme", 1, KILLED, expected=False, was_ready=True, what="was ended by SIGKILL"
     )
     assert story.after(0) == spawn(3)
 

@@ -89,6 +89,7 @@ def test_output_goes_line_by_line_to_the_log_and_stderr_stays_for_errors(
 ) -> None:
     caplog.set_level(logging.INFO)
     child = Child(shell("echo one; echo two >&2; printf three >&2; exit 4"), "c", log)
+    child.is_ready = True
     ending = end(child)
     log.close()
     assert ending == Ending(code=4, tail=("two", "three"))
@@ -102,6 +103,20 @@ def test_output_goes_line_by_line_to_the_log_and_stderr_stays_for_errors(
         ("WARNING", f"acme[{child.pid}]: two"),
         ("WARNING", f"acme[{child.pid}]: three"),
     ]
+
+
+def test_until_it_is_ready_only_what_it_calls_a_warning_is_one(
+    log: OutputLog, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    end(Child(shell("echo Traceback >&2; echo '<4>careful' >&2; exit 4"), "c", log))
+    log.close()
+    told = [
+        (record.levelname, record.getMessage().partition(": ")[2])
+        for record in caplog.records
+        if record.name == "storagebus.driver.acme"
+    ]
+    assert told == [("INFO", "Traceback"), ("WARNING", "careful")]
 
 
 def test_stdout_stands_in_where_stderr_is_silent(log: OutputLog) -> None:
