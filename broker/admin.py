@@ -126,6 +126,7 @@ def _worker(worker: WorkerSession, now: float) -> dict[str, Any]:
         "streams_max": worker.streams_max,
         "streams": worker.open,
         "done": worker.done,
+        "direct": worker.load.direct,
         "heard_s": round(now - worker.heard, 3),
         "stuck_s": round(worker.stuck_s(now), 3),
         "oldest_ms": worker.load.oldest_ms,

@@ -41,6 +41,8 @@ LANE_FEATURE = "lane"
 LANE_FILE = "file"
 LANE_MEMORY = "memory"
 LANE_KINDS = (LANE_FILE, LANE_MEMORY)
+LANE_CALLS = "calls"
+"""A lane of no stream: small calls go by it."""
 ITEMS_MAX = 64
 
 _T = TypeVar("_T")
@@ -71,6 +73,20 @@ DOWNLOADS = frozenset({Operation.LIST, Operation.WALK, Operation.READ})
 UPLOADS = frozenset({Operation.WRITE})
 STREAMS = DOWNLOADS | UPLOADS
 """Operations that hold one of a worker's `streams`; the others hold a `slot`."""
+
+
+DIRECT = frozenset(
+    {
+        Operation.STAT,
+        Operation.LIST,
+        Operation.READ,
+        Operation.PUT,
+        Operation.REDIRECT_URL,
+        Operation.UPLOAD_STATUS,
+    }
+)
+"""Operations that may go by a call lane: those that are quick where anything is, and
+may be done twice. A move or delete may take long, and must not run again."""
 
 
 class Reason(IntEnum):
@@ -186,6 +202,7 @@ class Load:
     streams: int = item(_COUNT, 0)
     oldest_ms: int = item(_COUNT, 0)
     lag_ms: int = item(_COUNT, 0)
+    direct: int = item(_COUNT, 0)
 
 
 @dataclass(frozen=True)
@@ -269,6 +286,9 @@ class Result:
     api_version: str = item(_text(16), "")
     capabilities: dict[str, Any] | None = item(_map, None)
     status: bytes = item(_bytes, b"")
+    lane: str = item(_NAME, "")
+    lane_address: str = item(_NAME, "")
+    lane_token: bytes = item(_binary(TOKEN_BYTES), b"")
     queued_us: int = item(_COUNT, 0)
     driver_us: int = item(_COUNT, 0)
 

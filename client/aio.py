@@ -45,15 +45,18 @@ from ..drivers.errors import (
 )
 from ..drivers.paths import check_path
 from . import certainty
+from .aiolanes import LoopLanes
 from .aiostreams import AsyncReader, AsyncWalk, AsyncWriter
 from .brokers import in_order
+from .calllanes import LanePool
 from .client import DEADLINE_S
 from .connection import Connection
 from .context import context
-from .downloads import Listing, Reading, Walking
+from .downloads import Reading
 from .driver import FALLBACK_NAME
 from .handles import Handle
 from .labels import labelled
+from .listings import Listing, Walking
 from .operations import Description, Operations, fits_inline
 from .requests import Request
 from .transport import process_seed
@@ -105,6 +108,7 @@ class LoopTransport:
         self._due = inf
         self._pumping = False
         self._closed = False
+        self._lanes: LanePool | None = None
 
     def now(self) -> float:
         """Part of `Transport`."""
@@ -128,6 +132,16 @@ class LoopTransport:
 
     async def explain(self, error: StorageError) -> None:
         """Part of `Transport`: a broker has said all that is known."""
+
+    @property
+    def call_lanes(self) -> LanePool | None:
+        """Part of `Transport`: of the loop that drives the connection."""
+        connection = self._connection
+        if connection is None or not connection.core.is_open:
+            return None
+        if self._loop is not asyncio.get_running_loop():
+            return None
+        return self._lanes
 
     def begin(self, request: Request, *, brief: bool) -> Handle:
         """Part of `Transport`; must be called on the loop."""
@@ -157,6 +171,8 @@ class LoopTransport:
         connection, self._connection = self._connection, None
         if connection is None or self._loop is None:
             return
+        if self._lanes is not None:
+            self._lanes.close()
         if self._timer is not None:
             self._timer.cancel()
         if not self._loop.is_closed():
@@ -169,6 +185,7 @@ class LoopTransport:
         endpoints = in_order(self.endpoints, process_seed())
         connection = Connection(context(), endpoints, time.monotonic)
         self._connection = connection
+        self._lanes = LanePool(LoopLanes(loop).make)
         self._sockets = connection.sockets
         for socket in self._sockets:
             loop.add_reader(_descriptor(socket), self._pump_soon)

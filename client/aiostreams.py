@@ -14,8 +14,9 @@ from typing import Any, BinaryIO
 from ..drivers.checked import check_bytes
 from ..drivers.contract import PIECE_BYTES, FileInfo, FileRange
 from ..drivers.errors import InvalidStateError
-from .downloads import Reading, Walking
+from .downloads import Reading
 from .labels import labelled
+from .listings import Walking
 from .uploads import Upload
 
 READ_ALL = -1

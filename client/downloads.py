@@ -1,4 +1,4 @@
-"""Reading, listing and walking: downloads that go on elsewhere when a worker is lost.
+"""Downloads that go on elsewhere when a worker is lost; and reading.
 
 Everything that waits is a coroutine, see `handles`.
 """
@@ -6,11 +6,9 @@ Everything that waits is a coroutine, see `handles`.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, TypeVar
 
-from ..broker import moments
 from ..broker.messages import (
     LANE_FILE,
     LANE_MEMORY,
@@ -20,8 +18,7 @@ from ..broker.messages import (
     Operation,
     make,
 )
-from ..broker.wire import CHUNK_BYTES_MAX, Payload, unpack
-from ..drivers.contract import FileInfo
+from ..broker.wire import CHUNK_BYTES_MAX, Payload
 from ..drivers.errors import (
     DataLossError,
     InvalidParameterError,
@@ -30,7 +27,6 @@ from ..drivers.errors import (
     ProtocolError,
     StorageError,
 )
-from ..drivers.paths import walk_key
 from .filelane import FileLane
 from .handles import Handle
 from .lanes import Lanes, fetch_file, fetch_memory
@@ -47,14 +43,8 @@ READ_WINDOW_BYTES_MIN = 262_144
 AHEAD_BYTES_MAX = 67_108_864
 """Bytes that may arrive ahead in all downloads of a client, as long as that leaves
 each the least window."""
-PAGES_WINDOW_BYTES = 262_144
-"""The same for listings: some 16 pages."""
 FILE_BYTES = 67_108_864
 """What is read of a file in one go; each has the whole deadline."""
-SKIPPED_MAX = 2_000
-"""Entries of a skipped directory that are dropped before the walk jumps over it."""
-_LAST_CHARACTER = "~"
-"""Greater than all characters of the path grammar."""
 
 
 class Download(ABC):
@@ -117,6 +107,20 @@ class Download(ABC):
         """
         return await self._going(opening=False)
 
+    async def _whole(self, arguments: Open) -> Payload | None:
+        """All of a brief download of which nothing has come yet, if it can be had
+        without the bus."""
+        if not self._brief or self._handle is not None or not self._first:
+            return None
+        done = await self._operations.by_lane(
+            self._operation, arguments, b"", self._attempts
+        )
+        if done is None:
+            return None
+        self._first = False
+        self.identity = done.result.identity
+        return done.payload
+
     def close(self) -> None:
         """Give the rest up. Harmless when repeated."""
         handle, self._handle = self._handle, None
@@ -153,9 +157,12 @@ class Download(ABC):
         downloads = self._operations.downloads
         downloads.add(id(self))
         window = window_bytes(self._window, len(downloads))
+        arguments = self._arguments(window)
+        if self._brief:
+            arguments = self._operations.asking(arguments)
         request = Request.of(
             self._operation,
-            self._arguments(window),
+            arguments,
             self._operations.left(self._attempts),
             window=window,
         )
@@ -163,7 +170,9 @@ class Download(ABC):
         self._handle = handle
         accepted = await handle.opened()
         if accepted is None:
-            identity = (await handle.finish()).result.identity
+            result = (await handle.finish()).result
+            identity = result.identity
+            self._operations.admit(result)
         else:
             identity = accepted.identity
         if not self._first and identity != self.identity:
@@ -244,6 +253,10 @@ class Reading(Download):
 
     async def gather(self) -> bytes:
         """All that is left, in one."""
+        service = self._operations.service
+        whole = await self._whole(make(Open, service=service, path=self._path))
+        if whole is not None:
+            return bytes(whole)
         pieces: list[bytes | memoryview] = []
         while (piece := await self.piece()) is not None:
             pieces.append(bytes(piece) if self.is_fleeting else piece)
@@ -333,107 +346,6 @@ class Reading(Download):
         return None
 
 
-class Listing(Download):
-    """The names in a directory."""
-
-    def __init__(self, operations: Operations, path: str) -> None:
-        super().__init__(operations, Operation.LIST, PAGES_WINDOW_BYTES, brief=True)
-        self._path = path
-        self._names: list[str] = []
-
-    async def gather(self) -> list[str]:
-        """All names."""
-        while (page := await self.piece()) is not None:
-            names = _unpack_page(page)
-            if not all(isinstance(name, str) for name in names):
-                raise ProtocolError("a page of a listing with another thing than names")
-            self._names += names
-        return self._names
-
-    def _arguments(self, window: int) -> Open:
-        self._names = []  # a listing starts anew: it has no order to go on from
-        return Open(self._operations.service, self._path)
-
-
-class Walking(Download):
-    """The entries below a directory.
-
-    Args:
-        operations: the service.
-        path: the directory.
-        start_after: only what comes after this path.
-    """
-
-    def __init__(
-        self, operations: Operations, path: str, start_after: str | None
-    ) -> None:
-        super().__init__(operations, Operation.WALK, PAGES_WINDOW_BYTES, brief=False)
-        self._path = path
-        self._after = start_after
-        self._entries: deque[FileInfo] = deque()
-        self._last: FileInfo | None = None
-        self._skip: str | None = None
-        self._skipped = 0
-        self._ended = False
-
-    async def entry(self) -> FileInfo | None:
-        """The next entry, or None at the end."""
-        while True:
-            while self._entries:
-                info = self._entries.popleft()
-                self._after = walk_key(info.path, info.is_dir)
-                if self._skip is not None:
-                    if info.path.startswith(self._skip):
-                        self._skipped += 1
-                        continue
-                    self._skip = None
-                self._last = info
-                return info
-            if self._ended:
-                return None
-            if self._skip is not None and self._skipped >= SKIPPED_MAX:
-                self._jump(self._skip)
-            page = await self._next_page()
-            if page is None:
-                self._ended = True
-            else:
-                self._entries.extend(_entry(item) for item in _unpack_page(page))
-
-    def skip(self) -> None:
-        """Leave out what lies below the directory returned last."""
-        if self._last is not None and self._last.is_dir:
-            self._skip = self._last.path + "/"
-            self._skipped = 0
-
-    def stop(self) -> None:
-        """End the walk."""
-        self._entries.clear()
-        self._ended = True
-        self.close()
-
-    async def _next_page(self) -> Payload | None:
-        try:
-            return await self.piece()
-        except PathNotFoundError:
-            if self._first:
-                raise
-            return None  # the directory itself has vanished meanwhile
-
-    def _jump(self, directory: str) -> None:
-        """Begin anew behind a directory, as most of it is still to come."""
-        self.close()
-        self._after = directory + _LAST_CHARACTER
-        self._skip = None
-
-    def _arguments(self, window: int) -> Open:
-        # After a loss, what has arrived is still there: go on behind it.
-        after = self._after
-        if self._entries:
-            last = self._entries[-1]
-            after = walk_key(last.path, last.is_dir)
-        return Open(self._operations.service, self._path, start_after=after)
-
-
 def window_bytes(most: int, downloads: int) -> int:
     """The window of one of so many downloads.
 
@@ -443,29 +355,6 @@ def window_bytes(most: int, downloads: int) -> int:
     """
     fair = AHEAD_BYTES_MAX // max(1, downloads)
     return min(most, max(READ_WINDOW_BYTES_MIN, fair))
-
-
-def _unpack_page(page: Payload) -> Sequence[Any]:
-    items = unpack(page)
-    if not isinstance(items, list):
-        raise ProtocolError("a page of a listing is no array")
-    return items
-
-
-def _entry(item: Any) -> FileInfo:
-    """An entry of a walk's page.
-
-    Raises:
-        ProtocolError: it is none.
-    """
-    try:
-        path, size, mtime_us, is_dir, identity = item
-        time = None if mtime_us is None else moments.from_us(mtime_us)
-        if type(path) is str and type(size) is int and type(is_dir) is bool:
-            return FileInfo(path, size, time, is_dir, identity)
-    except (TypeError, ValueError):
-        pass
-    raise ProtocolError("a page of a walk with an entry that is none")
 
 
 def _check_identity(identity: object, path: str) -> str | None:

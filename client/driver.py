@@ -18,8 +18,9 @@ from ..drivers.contract import (
     Writer,
 )
 from . import certainty
-from .downloads import Listing, Reading, Walking
+from .downloads import Reading
 from .handles import Transport, run_now
+from .listings import Listing, Walking
 from .operations import Operations, fits_inline
 from .uploads import Upload, put_whole
 

@@ -15,6 +15,7 @@ from ..broker.messages import Accepted
 from ..broker.segment import Segment
 from ..broker.wire import Payload, Type
 from ..drivers.errors import CancelledError, ProtocolError, StorageError
+from .calllanes import LanePool
 from .connection import Connection
 from .requests import (
     Accepting,
@@ -317,6 +318,10 @@ class Transport(Protocol):
             StorageError: the client is closed.
         """
         ...
+
+    @property
+    def call_lanes(self) -> LanePool | None:
+        """Ways past the broker for small calls; None while there are none to be had."""
 
     def close(self) -> None:
         """Leave the brokers; what is under way fails. Harmless when repeated."""

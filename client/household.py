@@ -29,6 +29,7 @@ from ..drivers.errors import (
 from ..workers.elastic import PoolLoad, PoolSize
 from ..workers.executable import executable_spec
 from ..workers.health import Condition
+from .calllanes import CallLane, LanePool
 from .childpool import SERVICE, ChildPool
 from .context import Context, context
 from .engine import Engine, acquire, relinquish
@@ -189,6 +190,7 @@ class LocalTransport:
 
     def __init__(self, household: Household) -> None:
         self._household = household
+        self._lanes = LanePool(CallLane)
         household.held_by(self)
 
     def now(self) -> float:
@@ -212,6 +214,14 @@ class LocalTransport:
         elif isinstance(error, PoisonRequestError):
             error.detail += f"; the last one {self._household.pool.last_ending}"
 
+    @property
+    def call_lanes(self) -> LanePool | None:
+        """Part of `Transport`."""
+        household = self._household
+        if os.getpid() != household.owner or household.has_ended:
+            return None
+        return self._lanes
+
     def begin(self, request: Request, *, brief: bool) -> Handle:
         """Part of `Transport`."""
         household = self._household
@@ -229,4 +239,5 @@ class LocalTransport:
 
     def close(self) -> None:
         """Part of `Transport`."""
+        self._lanes.close()
         self._household.end()

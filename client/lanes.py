@@ -22,9 +22,10 @@ from ..broker.lanes import (
     host_mark,
     is_own_user,
 )
-from ..broker.messages import LANE_FILE, LANE_KINDS, LANE_MEMORY, Accepted
+from ..broker.messages import LANE_CALLS, LANE_FILE, LANE_KINDS, LANE_MEMORY, Accepted
 from ..broker.segment import Segment, map_segment
 from ..drivers.errors import InvalidParameterError, ProtocolError
+from .calllanes import CALLS_FIRST
 from .filelane import FileLane
 
 VARIABLE = "STORAGEBUS_LANE"
@@ -34,6 +35,7 @@ MODES = {
     "off": (),
     LANE_FILE: (LANE_FILE,),
     LANE_MEMORY: (LANE_MEMORY,),
+    LANE_CALLS: (),
 }
 AFTER_BYTES = 2_097_152
 """Bytes of a stream that go through the broker before a segment is fetched: its pages
@@ -57,17 +59,30 @@ class Lanes:
     """What a client takes.
 
     Args:
-        kinds: "file", "memory", both or none.
+        kinds: of streams: "file", "memory", both or none.
         after_bytes: bytes that go another way before memory is fetched.
+        calls: whether small calls may go straight to a worker.
+        calls_first: calls that go through the broker before a lane is asked for.
 
     Attributes:
-        kinds, after_bytes: see above.
+        kinds, after_bytes, calls_first: see above.
+        host: the mark of this host; "" when no lane is taken.
+        calls: see above; never where lanes are not possible.
     """
 
-    def __init__(self, kinds: tuple[str, ...], after_bytes: int = AFTER_BYTES) -> None:
+    def __init__(
+        self,
+        kinds: tuple[str, ...],
+        after_bytes: int = AFTER_BYTES,
+        *,
+        calls: bool = False,
+        calls_first: int = CALLS_FIRST,
+    ) -> None:
         self.kinds = kinds
         self.after_bytes = after_bytes
-        self._host = host_mark() if kinds else ""
+        self.host = host_mark() if kinds or calls else ""
+        self.calls = calls and self.host != ""
+        self.calls_first = calls_first
         self._no_file_until = -inf
 
     @classmethod
@@ -83,8 +98,9 @@ class Lanes:
             known = ", ".join(MODES)
             raise InvalidParameterError(f"{VARIABLE} is {mode!r}; it may be: {known}")
         kinds = MODES[mode]
-        after = AFTER_BYTES if mode == "auto" else 0
-        return cls(kinds, after)
+        if mode == "auto":
+            return cls(kinds, calls=True)
+        return cls(kinds, 0, calls=mode == LANE_CALLS, calls_first=0)
 
     def no_file(self, now: float) -> None:
         """A file that was offered could not be had: ask for none for a while."""
@@ -100,9 +116,9 @@ class Lanes:
         kinds = self.kinds
         if now < self._no_file_until:
             kinds = tuple(kind for kind in kinds if kind != LANE_FILE)
-        if not self._host or not kinds:
+        if not self.host or not kinds:
             return {}
-        return {"lane": self._host, "lane_kinds": kinds, "lane_window": window}
+        return {"lane": self.host, "lane_kinds": kinds, "lane_window": window}
 
 
 def fetch_file(offer: Accepted, path: str, left_s: float = inf) -> FileLane | None:

@@ -12,21 +12,36 @@ from dataclasses import dataclass
 
 from ..broker.messages import (
     BUS_SERVICE,
+    DIRECT,
+    DOWNLOADS,
     INLINE_BYTES_MAX,
+    LANE_CALLS,
     NAME_CHARACTERS_MAX,
     Hello,
     Open,
     Operation,
     Result,
+    error_of,
     make,
+    pack,
+    parse,
 )
-from ..broker.wire import Payload
+from ..broker.wire import Payload, Type
 from ..drivers.contract import Capabilities, FileInfo, UploadState, UploadStatus
-from ..drivers.errors import InvalidParameterError, ProtocolError, StorageError
+from ..drivers.errors import (
+    BusyError,
+    DeadlineExceededError,
+    Executed,
+    InvalidParameterError,
+    ProtocolError,
+    StorageError,
+    TooLargeError,
+)
+from .calllanes import PATIENCE_S
 from .handles import Transport
 from .lanes import Lanes
-from .requests import Request
-from .retry import SAFETY, Attempts, RetryBudget, Safety
+from .requests import Finished, Request
+from .retry import SAFETY, Attempts, RetryBudget, Safety, can_help
 
 DEADLINE_S_MAX = 7 * 24 * 3600.0
 
@@ -158,6 +173,11 @@ class Operations:
         attempts = attempts or self.attempts(SAFETY[operation])
         if ends is not None:
             attempts.ends = ends
+        if operation in DIRECT:
+            done = await self.by_lane(operation, arguments, payload, attempts)
+            if done is not None:
+                return done.result
+            arguments = self.asking(arguments)
         while True:
             request = Request.of(
                 operation, arguments, self.left(attempts), payload=payload
@@ -169,10 +189,85 @@ class Operations:
                 failure = error
             else:
                 self.budget.succeeded()
+                self.admit(result)
                 return result
             finally:
                 handle.release()
             await self.pause(attempts, failure)
+
+    async def by_lane(
+        self,
+        operation: Operation,
+        arguments: Open,
+        payload: Payload,
+        attempts: Attempts,
+    ) -> Finished | None:
+        """Perform an operation of `DIRECT` by a call lane, where there is one free.
+
+        Args:
+            operation: which.
+            arguments: its map.
+            payload: content of a put.
+            attempts: those of the operation; this one does not count.
+
+        Returns:
+            What it has brought; None when it is to go by the bus.
+
+        Raises:
+            StorageError: it has failed, and would fail again.
+        """
+        pool = self.transport.call_lanes if self.lanes.calls else None
+        now = self.transport.now()
+        if pool is None or attempts.ends - now < PATIENCE_S:
+            return None
+        lane = pool.lease(operation, now)
+        if lane is None:
+            return None
+        try:
+            answer = await lane.ask(operation, pack(arguments), payload)
+        finally:
+            pool.give_back(lane)
+        if answer is None:
+            attempts.may_have_run = True
+            return None
+        if answer.type is Type.RESULT:
+            pool.fitted(operation)
+            self.budget.succeeded()
+            return Finished(parse(Result, answer.fields), answer.payload)
+        error = error_of(answer)
+        if isinstance(error, TooLargeError) and operation in DOWNLOADS:
+            pool.too_large(operation)
+        elif isinstance(error, BusyError) and error.executed is Executed.NO:
+            pool.declined(operation, now + (error.retry_after_s or 0.0))
+        elif can_help(error) or isinstance(error, DeadlineExceededError):
+            attempts.may_have_run |= error.executed is not Executed.NO
+        else:
+            raise error
+        return None
+
+    def asking(self, arguments: Open) -> Open:
+        """The arguments of an operation that goes by the bus, with the wish for a call
+        lane if one is missing."""
+        if not self._wants_lane():
+            return arguments
+        kinds = (*(arguments.lane_kinds if arguments.lane else ()), LANE_CALLS)
+        given = {**vars(arguments), "lane": self.lanes.host, "lane_kinds": kinds}
+        return make(Open, **given)
+
+    def admit(self, result: Result) -> None:
+        """Take up the call lane that a worker offers, if it does."""
+        if result.lane:
+            pool = self.transport.call_lanes
+            if pool is not None:
+                pool.admit(result)
+
+    def _wants_lane(self) -> bool:
+        if not self.lanes.calls:
+            return False
+        pool = self.transport.call_lanes
+        return pool is not None and pool.wants(
+            self.transport.now(), self.lanes.calls_first
+        )
 
     def attempts(self, safety: Safety) -> Attempts:
         """The attempts of an operation that starts now."""

@@ -9,6 +9,7 @@ from typing import NamedTuple, TypeVar
 
 from ..drivers.errors import InvalidStateError, StorageError
 from .brokers import in_order
+from .calllanes import CallLane, LanePool
 from .channels import ChannelPool
 from .connection import Connection
 from .engine import Engine, acquire, relinquish
@@ -31,6 +32,7 @@ class _Link(NamedTuple):
     engine: Engine
     connection: Connection
     pool: ChannelPool
+    call_lanes: LanePool
 
 
 class BusTransport:
@@ -63,13 +65,20 @@ class BusTransport:
     async def explain(self, error: StorageError) -> None:
         """Part of `Transport`: a broker has said all that is known."""
 
+    @property
+    def call_lanes(self) -> LanePool | None:
+        """Part of `Transport`: without a broker that answers, nobody says who has
+        time."""
+        link = self._ensure()
+        return link.call_lanes if link.connection.core.is_open else None
+
     def begin(self, request: Request, *, brief: bool) -> Handle:
         """Part of `Transport`.
 
         The I/O thread's session says which broker answers; as long as none does,
         operations wait there, where any of the brokers can take them.
         """
-        engine, connection, pool = self._ensure()
+        engine, connection, pool, _ = self._ensure()
         core = connection.core
         if brief and core.is_open:
             began = self.now()
@@ -90,6 +99,7 @@ class BusTransport:
             engine, link = self._links.popitem()
             if engine.usable:
                 link.pool.close()
+            link.call_lanes.close()
             relinquish(engine, link.connection.endpoints)
 
     def _ensure(self) -> _Link:
@@ -107,7 +117,8 @@ class BusTransport:
             except InvalidStateError:
                 pass  # the client is closed meanwhile
 
-        made = _Link(engine, connection, ChannelPool(len(endpoints) > 1, doubt))
+        channels = ChannelPool(len(endpoints) > 1, doubt)
+        made = _Link(engine, connection, channels, LanePool(CallLane))
         link = self._links.setdefault(engine, made)
         if link is not made:
             relinquish(engine, endpoints)  # another thread was faster

@@ -55,6 +55,7 @@ def check(way: str, driver: str, folder: Path) -> None:
         ("memory", "inmemory", {"fetch_memory"}),
         ("file", "filesystem", {"fetch_file"}),
         ("off", "filesystem", set()),
+        ("calls", "filesystem", set()),
     ],
 )
 def test_forced(

@@ -22,6 +22,7 @@ PROTOCOL = {
     "broker.lanes",
     "broker.messages",
     "broker.moments",
+    "broker.packets",
     "broker.segment",
     "broker.session",
     "broker.wakeup",

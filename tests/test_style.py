@@ -16,14 +16,14 @@ FUNCTION_LINES_MAX = 70
 PURE = {
     "broker": (
         "admin addresses backlog budget core flow greeting messages moments notices "
-        "outliers poison relay roster session sessions settings strangers switch "
-        "unread wire"
+        "outliers packets poison relay roster session sessions settings strangers "
+        "switch unread wire"
     ),
     "client": "brokers core requests retry streams",
     "drivers": "contract errors parameters paths walking",
     "workers": (
-        "actions calls core downloads drain faults kinds links members pace pool "
-        "restart schedule shares streams uploads"
+        "actions calls core direct downloads drain faults kinds links members pace "
+        "pool restart schedule shares streams uploads"
     ),
 }
 """Machines `(event, now) -> actions`, and what they are made of."""
@@ -32,6 +32,7 @@ HANDED_ON = {
     "drivers/progress.py": "the count that a driver's thread raises",
     "drivers/standing.py": "what a driver's thread looks at",
     "workers/call_jobs.py": "what a thread runs",
+    "workers/direct_jobs.py": "what a thread runs",
     "workers/download_jobs.py": "what a thread runs",
     "workers/children.py": "what a process is started with",
     "workers/exits.py": "numbers",

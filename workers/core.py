@@ -18,13 +18,12 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 from ..broker.messages import (
-    LANE_FEATURE,
     Hello,
     Load,
     Open,
-    Operation,
     Reason,
     Update,
     Vouched,
@@ -44,11 +43,12 @@ from ..drivers.errors import (
 )
 from ..drivers.standing import Standing
 from .actions import Action, Note, Offers, Send, Start, Stop, Withdraw
+from .direct import Direct
 from .drain import PART_S, Drain
 from .exits import Exit
 from .jobs import Outcome, too_late
 from .kinds import make_stream
-from .lanes import LaneTerms, Offer, Taken
+from .lanes import LaneTerms, Offer, Taken, calls_offer
 from .links import Link
 from .schedule import Schedule, Task
 from .shares import RESHARE_S, REVIEW_S, Use, divide, equal
@@ -76,6 +76,7 @@ class WorkerCore:
     Attributes:
         outbox: what is to be done, in order; the loop empties it.
         schedule: driver work that waits or runs.
+        direct: calls that come past the brokers.
         lag_s: how late the loop is; the loop writes it, PONG tells it.
     """
 
@@ -84,6 +85,7 @@ class WorkerCore:
     ) -> None:
         self.outbox: deque[Action] = deque()
         self.schedule = Schedule(hello.slots)
+        self.direct = Direct(self.schedule)
         self.lag_s = 0.0
         self.links = [Link(number, hello) for number in range(links)]
         self._slots = hello.slots
@@ -196,6 +198,7 @@ class WorkerCore:
         """
         if not self._drain.begin(grace_s, now):
             return
+        self.direct.leaving = True
         self.outbox.append(Note(f"draining, for {grace_s:g} s at most"))
         for link in self.links:
             if link.is_open and not link.fenced:
@@ -229,6 +232,14 @@ class WorkerCore:
         self._offers[offer.token] = stream
         self.outbox.append(Offers(offer))
         return self._lanes.address
+
+    def offer_calls(self) -> dict[str, Any]:
+        """A client may do without a broker for small calls from now on."""
+        if self._lanes is None or self._drain.begun:
+            return {}
+        offer = calls_offer()
+        self.outbox.append(Offers(offer))
+        return offer.told(self._lanes.address)
 
     def withdraw_offer(self, token: bytes) -> None:
         """A stream offers it no longer."""
@@ -368,11 +379,11 @@ class WorkerCore:
         try:
             request = parse(Open, message.fields)
             queued_us = parse(Vouched, message.vouched).queued_us
-            lanes = self._lane_kinds(link, message.code, request)
-            arrival = Arrival(link.number, message, request, queued_us, now, lanes)
-            if lanes and self._lanes is not None:
+            arrival = Arrival(link.number, message, request, queued_us, now)
+            if self._lanes is not None and request.lane:
+                kinds = self._lanes.kinds(message.code, request, link.features)
                 fair = self._lanes.fair_bytes(self._open)
-                arrival = arrival._replace(lane_bytes=fair)
+                arrival = arrival._replace(lanes=kinds, lane_bytes=fair)
             stream = make_stream(self, arrival, link.chunk_bytes_max, self._open)
         except (ProtocolError, UnsupportedMethodError) as error:
             error.executed = Executed.NO
@@ -390,17 +401,6 @@ class WorkerCore:
         else:
             self._open += 1
         stream.begin(now)
-
-    def _lane_kinds(self, link: Link, operation: int, request: Open) -> tuple[str, ...]:
-        """What may be offered to a client: nothing, unless it is on this host."""
-        lanes, welcome = self._lanes, link.session.welcome
-        if lanes is None or not request.lane or welcome is None:
-            return ()
-        if operation not in (Operation.READ, Operation.WRITE):
-            return ()
-        if request.lane != lanes.host or LANE_FEATURE not in welcome.features:
-            return ()
-        return request.lane_kinds
 
     def _objection(self, stream: Stream) -> StorageError | None:
         """Why a stream cannot be taken now, if so."""
@@ -422,6 +422,7 @@ class WorkerCore:
             streams=self._open,
             oldest_ms=int(self.schedule.oldest_s(now) * 1000),
             lag_ms=int(self.lag_s * 1000),
+            direct=self.direct.done,
         )
 
     # -- after every event ----------------------------------------------------

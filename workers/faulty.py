@@ -20,6 +20,7 @@ from ..broker.messages import Hello, Operation
 from ..broker.wire import Message, Type
 from ..drivers.contract import StorageDriver
 from ..drivers.errors import Executed, StorageError
+from .direct import Reply, link_of
 from .faults import FaultPlan, Faults, Kind, Moment, Rule
 from .jobs import Outcome
 from .lanedoor import LaneDoor
@@ -89,12 +90,20 @@ class FaultyLoop(WorkerLoop):
     def deliver(self, link: int, message: Message) -> bool:
         """Send, and perhaps fail when an answer is on its way."""
         taken = super().deliver(link, message)
+        self._replied(link, message)
+        return taken
+
+    def reply(self, reply: Reply) -> None:
+        """The same for a call that came by a lane."""
+        super().reply(reply)
+        self._replied(link_of(reply.lane), reply.message)
+
+    def _replied(self, link: int, message: Message) -> None:
         if message.type in (Type.RESULT, Type.ERROR):
             step = self._answering.pop((link, message.stream), None)
             rule = None if step is None else self._strike(Moment.REPLIED, step)
             if rule is not None:
                 self._act_later(rule, REPLY_S)
-        return taken
 
     def _strike(self, when: Moment, step: str) -> Rule | None:
         with self._lock:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import select
 import socket
+from collections import deque
 from collections.abc import Iterator
 
 from ..broker.lanes import (
@@ -19,11 +20,15 @@ from ..broker.lanes import (
     is_own_user,
     new_address,
 )
-from ..broker.messages import TOKEN_BYTES
+from ..broker.messages import LANE_CALLS, TOKEN_BYTES
 from ..broker.segment import Segment, make_segment
+from .calllanes import CallLanes
 from .lanes import Offer, Taken
 
 CONNECTIONS_MAX = 64
+CALL_OFFERS_MAX = 256
+"""Offers of call lanes that stand at once: nothing ends them but being taken up, so the
+oldest go."""
 PAUSE_S = 1.0
 """How long nobody is admitted when the system had no descriptor for a visitor."""
 _BACKLOG = 64
@@ -72,6 +77,7 @@ class LaneDoor:
     Attributes:
         address: where it listens.
         bytes_used: what all segments have.
+        calls: the connections that have become call lanes.
 
     Raises:
         OSError: the system refuses the socket.
@@ -81,7 +87,9 @@ class LaneDoor:
         self.address = new_address()
         self.bytes_max = bytes_max
         self.bytes_used = 0
+        self.calls = CallLanes()
         self._offers: dict[bytes, Offer] = {}
+        self._call_offers: deque[bytes] = deque()
         self._visitors: dict[int, _Visitor] = {}
         self._admits_at: float | None = None
         self._poll = select.epoll()
@@ -104,6 +112,10 @@ class LaneDoor:
     def offer(self, offer: Offer) -> None:
         """Hand this over to whoever shows its token."""
         self._offers[offer.token] = offer
+        if offer.kind == LANE_CALLS:
+            self._call_offers.append(offer.token)
+            if len(self._call_offers) > CALL_OFFERS_MAX:
+                self.withdraw(self._call_offers.popleft())
 
     def withdraw(self, token: bytes) -> None:
         """The offer stands no longer. Harmless when it is gone."""
@@ -153,6 +165,7 @@ class LaneDoor:
             self._dismiss(visitor)
         for token in list(self._offers):
             self.withdraw(token)
+        self.calls.close()
         self._socket.close()
         self._poll.close()
 
@@ -181,6 +194,9 @@ class LaneDoor:
         if offer is None:
             self._dismiss(visitor)
             return None
+        if offer.kind == LANE_CALLS:
+            self._open_lane(visitor)
+            return None
         visitor.offer = offer
         try:
             file = offer.file or self._new_segment(visitor, offer)
@@ -190,6 +206,18 @@ class LaneDoor:
             return None
         file.close()
         return offer
+
+    def _open_lane(self, visitor: _Visitor) -> None:
+        """The visitor may stay, and have its calls done."""
+        connection = visitor.socket
+        del self._visitors[connection.fileno()]
+        self._poll.unregister(connection)
+        try:
+            connection.send(WORD, socket.MSG_NOSIGNAL)
+        except OSError:
+            connection.close()
+        else:
+            self.calls.admit(connection)
 
     def _new_segment(self, visitor: _Visitor, offer: Offer) -> Descriptor:
         if self.bytes_used + offer.size > self.bytes_max:

@@ -9,11 +9,20 @@ from __future__ import annotations
 import os
 import secrets
 import stat
+from collections.abc import Collection
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..broker.lanes import Descriptor
-from ..broker.messages import LANE_FILE, LANE_MEMORY, TOKEN_BYTES
+from ..broker.messages import (
+    LANE_CALLS,
+    LANE_FEATURE,
+    LANE_FILE,
+    LANE_MEMORY,
+    TOKEN_BYTES,
+    Open,
+    Operation,
+)
 from ..broker.segment import Segment
 from ..broker.wire import LANE_BYTES_MAX
 from ..drivers.contract import Reader
@@ -53,13 +62,32 @@ class LaneTerms(NamedTuple):
         fair -= fair % UPLOAD_BYTES_STEP
         return max(UPLOAD_BYTES_MIN, min(fair, UPLOAD_BYTES_MAX))
 
+    def kinds(
+        self, operation: int, request: Open, features: Collection[str]
+    ) -> tuple[str, ...]:
+        """What of that which a client takes may be offered to it: nothing, unless it
+        is on this host.
+
+        Args:
+            operation, request: what it wants to have done.
+            features: what is in force in the session with its broker.
+        """
+        if request.lane != self.host or LANE_FEATURE not in features:
+            return ()
+        if operation in _WITH_BYTES:
+            return request.lane_kinds
+        return (LANE_CALLS,) if LANE_CALLS in request.lane_kinds else ()
+
+
+_WITH_BYTES = frozenset({Operation.READ, Operation.WRITE})
+
 
 @dataclass(frozen=True, slots=True)
 class Offer:
     """A lane that the client of a stream may take up.
 
     Attributes:
-        kind: "file" or "memory".
+        kind: "file", "memory" or "calls".
         size: bytes of the segment, or of the stream in the file.
         start: where the stream begins in the file.
         file: the descriptor to hand over.
@@ -76,6 +104,20 @@ class Offer:
         default_factory=lambda: secrets.token_bytes(TOKEN_BYTES), repr=False
     )
 
+    def told(self, address: str) -> dict[str, Any]:
+        """What an ACCEPT or RESULT says of it.
+
+        Args:
+            address: of the side socket.
+        """
+        return {
+            "lane": self.kind,
+            "lane_address": address,
+            "lane_token": self.token,
+            "lane_bytes": self.size,
+            "lane_start": self.start,
+        }
+
 
 Taken = Segment | None
 """What the worker keeps of a lane that was taken: a segment, of a file nothing."""
@@ -88,6 +130,11 @@ def memory_offer(size: int, *, writable: bool) -> Offer | None:
     if not 0 < size <= LANE_BYTES_MAX:
         return None
     return Offer(LANE_MEMORY, size, writable=writable)
+
+
+def calls_offer() -> Offer:
+    """A lane for small calls, of no stream."""
+    return Offer(LANE_CALLS, 0)
 
 
 def file_offer(reader: Reader) -> Offer | None:

@@ -97,6 +97,12 @@ class Link:
         return self.session.state is State.GREETING
 
     @property
+    def features(self) -> tuple[str, ...]:
+        """What is in force in its session beyond the core profile."""
+        welcome = self.session.welcome
+        return () if welcome is None else welcome.features
+
+    @property
     def chunk_bytes_max(self) -> int:
         """Largest payload that both sides take."""
         welcome = self.session.welcome

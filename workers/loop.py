@@ -22,8 +22,10 @@ from ..broker.messages import Hello
 from ..broker.wakeup import Wakeup
 from ..broker.wire import Message
 from ..drivers.contract import StorageDriver
+from ..drivers.errors import CancelledError, ProtocolError
 from .actions import Note, Offers, Send, Start, Stop, Withdraw
 from .core import WorkerCore
+from .direct import DirectCall, Reply
 from .helm import Helm
 from .jobs import Outcome
 from .lanedoor import LaneDoor
@@ -42,6 +44,10 @@ SIGNAL_S = 0.2
 """How late a signal may be heard."""
 FAREWELL_MS = 50
 """Time that libzmq gets to send the last messages."""
+NO_SLOT_S = 0.01
+"""How long who has found all slots taken had better leave calls to the broker."""
+NO_SLOT = "all of the worker's slots are taken"
+NOT_QUICK = "calls of this kind are not quick here"
 LAG_DECAY = 0.8
 """What is left of an old lag after each turn of the loop."""
 
@@ -87,6 +93,7 @@ class WorkerLoop:
         self._poller.register(self._wakeup.fileno(), zmq.POLLIN)
         if door is not None:
             self._poller.register(door.fileno(), zmq.POLLIN)
+            self._poller.register(door.calls.fileno(), zmq.POLLIN)
         self._dealers = [self._connect(endpoint) for endpoint in endpoints]
 
     def drain(self, grace_s: float) -> None:
@@ -119,6 +126,12 @@ class WorkerLoop:
     def deliver(self, link: int, message: Message) -> bool:
         """Send a message by a link; False when it could not be taken."""
         return self._dealers[link].send(message)
+
+    def reply(self, reply: Reply) -> None:
+        """Answer a call that came by a lane; who does not take it loses the lane."""
+        door = self._door
+        if door is not None and not door.calls.send(reply.lane, reply.message):
+            self._close_lane(reply.lane)
 
     def run(self) -> Stop:
         """Serve until told to stop; says why it ended.
@@ -205,7 +218,10 @@ class WorkerLoop:
         if self._threads.done:
             now = time.monotonic()
             for task, outcome in self._threads.take(BATCH_JOBS):
-                self.core.finished(task, outcome, now)
+                self._finished(task, outcome, now)
+        if self.core.direct.leaving and self._door is not None:
+            for lane in self.core.direct.idle(self._door.calls.numbers()):
+                self._door.calls.drop(lane)
         self._flush(now)
         late = self._run_quick()
         if late is not None:
@@ -246,14 +262,50 @@ class WorkerLoop:
         if door.fileno() in ready or (due is not None and due <= now):
             for token, taken in door.pump(now):
                 self.core.lane_taken(token, taken, now)
+        if door.calls.fileno() in ready:
+            for lane, message in door.calls.receive():
+                self._take_direct(lane, message, now)
+
+    def _take_direct(
+        self, lane: int, message: Message | ProtocolError | None, now: float
+    ) -> None:
+        """Something has come by a call lane, or its end."""
+        try:
+            if message is None:
+                raise CancelledError("the client has left")
+            if isinstance(message, ProtocolError):
+                raise message
+            asked = self.core.direct.asked(lane, message, now)
+        except (CancelledError, ProtocolError) as why:
+            if isinstance(why, ProtocolError):
+                log.warning("a call lane is closed: %s", why.detail)
+            self._close_lane(lane)
+            return
+        if isinstance(asked, Task):
+            self._quick.append(asked)
+        else:
+            self.reply(asked)
+
+    def _close_lane(self, lane: int) -> None:
+        self.core.direct.gone(lane)
+        if self._door is not None:
+            self._door.calls.drop(lane)
 
     def _run_quick(self) -> tuple[Task, Outcome | BaseException] | None:
         """Run jobs that are known to be quick, a bounded part of them; see `_turn`."""
         now = time.monotonic()
         for _ in range(min(len(self._quick), BATCH_JOBS)):
             task = self._quick.popleft()
+            call = task.stream if isinstance(task.stream, DirectCall) else None
             if not self._is_quick(task, now):  # since it was put here
-                self._threads.start(task)
+                if call is None:
+                    self._threads.start(task)
+                else:
+                    pause_s = self._pace.pause_s(call.operation, now)
+                    self.reply(self.core.direct.decline(call, NOT_QUICK, pause_s))
+                continue
+            if call is not None and not self.core.direct.begin(task, now):
+                self.reply(self.core.direct.decline(call, NO_SLOT, NO_SLOT_S))
                 continue
             self._helm.leave(task)
             outcome = self._threads.attempt(task)
@@ -264,8 +316,17 @@ class WorkerLoop:
             began, now = now, time.monotonic()
             self._pace.took(task.stream.operation, (now - began) * 1_000_000, now)
             self._obey(now)  # what came before the outcome goes before it
-            self.core.finished(task, outcome, now)
+            self._finished(task, outcome, now)
         return None
+
+    def _finished(self, task: Task, outcome: Outcome, now: float) -> None:
+        """A job has ended."""
+        if not isinstance(task.stream, DirectCall):
+            self.core.finished(task, outcome, now)
+            return
+        reply = self.core.direct.finished(task, outcome, now)
+        if reply is not None:
+            self.reply(reply)
 
     def _is_quick(self, task: Task, now: float) -> bool:
         """Whether the loop may run a task itself."""

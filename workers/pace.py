@@ -15,7 +15,7 @@ SAMPLE_US_MAX = 2_000.0
 """More than this no single job counts: the system may have had other things to do."""
 WEIGHT = 1 / 16
 """Part of the last job in the mean."""
-PAUSE_S_MIN = 0.25
+PAUSE_S_MIN = 0.05
 PAUSE_S_MAX = 60.0
 
 
@@ -50,6 +50,11 @@ class Pace:
         """Whether the loop may run a job of this operation itself."""
         record = self._records.get(operation)
         return record is None or now >= record.resumes
+
+    def pause_s(self, operation: int, now: float) -> float:
+        """Seconds until the loop tries this operation again."""
+        record = self._records.get(operation)
+        return 0.0 if record is None else max(0.0, record.resumes - now)
 
     def took(self, operation: int, spent_us: float, now: float) -> None:
         """The loop has run a job of an operation in so many microseconds."""

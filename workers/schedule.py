@@ -9,16 +9,32 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from ..drivers.contract import StorageDriver
+from ..drivers.errors import StorageError
+from ..drivers.progress import Steps
+from ..drivers.standing import Standing
 from .jobs import Job, Outcome, perform
-
-if TYPE_CHECKING:
-    from .streams import Stream
 
 SMALL_IN_A_ROW_MAX = 16
 """Small jobs that may start one after another while bulk waits."""
+
+
+class Owner(Protocol):
+    """Whose a task can be: a stream, or a call that came by a lane."""
+
+    link: int
+    id: int
+    operation: int
+    steps: Steps
+    standing: Standing | None
+
+    def finished(self, task: Task, outcome: Outcome, now: float) -> None:
+        """The task has ended."""
+
+    def fail(self, error: StorageError, now: float) -> None:
+        """What it returned cannot be sent."""
 
 
 class Task:
@@ -37,7 +53,7 @@ class Task:
     __slots__ = ("asked", "bulk", "expires", "job", "started", "stream", "withdrawn")
 
     def __init__(
-        self, stream: Stream, job: Job, expires: float, bulk: bool, asked: float
+        self, stream: Owner, job: Job, expires: float, bulk: bool, asked: float
     ) -> None:
         self.stream = stream
         self.job = job

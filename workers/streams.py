@@ -7,7 +7,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Any, NamedTuple, Protocol
 
-from ..broker.messages import Open, Progress, error_message, pack
+from ..broker.messages import LANE_CALLS, Open, Progress, error_message, pack
 from ..broker.wire import BUDGET_MS_DEFAULT, Message, Type, pack_map
 from ..drivers.errors import (
     CancelledError,
@@ -47,6 +47,10 @@ class Desk(Protocol):
 
     def offer(self, stream: Stream, offer: Offer) -> str:
         """Let the stream's client have a lane; returns the side socket's address."""
+
+    def offer_calls(self) -> dict[str, Any]:
+        """Let a client have small calls done without the broker; returns what its
+        RESULT says of it."""
 
     def withdraw_offer(self, token: bytes) -> None:
         """The lane is not to be had any more."""
@@ -223,13 +227,7 @@ class Stream(ABC):
         if offer is None or self.unheard:
             return {}
         self.offered = offer
-        return {
-            "lane": offer.kind,
-            "lane_address": self.desk.offer(self, offer),
-            "lane_token": offer.token,
-            "lane_bytes": offer.size,
-            "lane_start": offer.start,
-        }
+        return offer.told(self.desk.offer(self, offer))
 
     def end_lane(self) -> None:
         """Take back what was offered, and let go of what was taken."""
@@ -242,6 +240,8 @@ class Stream(ABC):
 
     def answer(self, answer: Answer, payload: bytes = b"", offset: int = 0) -> None:
         """End well."""
+        if LANE_CALLS in self.lanes:
+            answer.update(self.desk.offer_calls())
         answer["queued_us"] = self.queued_us
         answer["driver_us"] = self.driver_us
         try:

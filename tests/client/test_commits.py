@@ -83,6 +83,8 @@ class Script(Operations):
 
     async def sleep(self, seconds: float) -> None: ...
 
+    call_lanes = None
+
     async def explain(self, error: StorageError) -> None: ...
 
     async def upload_status(self, *_: object, **__: object) -> UploadStatus:

@@ -1,4 +1,4 @@
-"""client/downloads.py: how much may arrive ahead, jumps over directories, losses."""
+"""client/downloads.py: how much may arrive ahead, and losses."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from storagebus.client.downloads import (
     AHEAD_BYTES_MAX,
     READ_WINDOW_BYTES,
     READ_WINDOW_BYTES_MIN,
-    SKIPPED_MAX,
     Reading,
     window_bytes,
 )
@@ -44,28 +43,6 @@ def test_open_downloads_are_counted_until_they_end(client: Client) -> None:
     client.get_content("/count/x")
     client.list("/")
     assert len(downloads) == 0
-
-
-def test_a_skipped_directory_of_any_size_is_left_out(client: Client) -> None:
-    count = 3 * SKIPPED_MAX
-    for number in range(count):
-        client.put_content(f"/jump/b/{number:05}", b"")
-    for name in ("a", "b-1", "b0", "c/x"):
-        client.put_content(f"/jump/{name}", b"")
-    found = []
-    walk = client.walk("/jump")
-    for info in walk:
-        found.append(info.path)
-        if info.path == "/jump/b":
-            walk.skip()
-    assert found == [
-        "/jump/a",
-        "/jump/b-1",
-        "/jump/b",
-        "/jump/b0",
-        "/jump/c",
-        "/jump/c/x",
-    ]
 
 
 class Bytes(Stream):

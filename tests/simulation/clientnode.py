@@ -212,6 +212,8 @@ class ClientNode(PeerNode):
         """Part of `Transport`."""
         return work()
 
+    call_lanes = None
+
     async def explain(self, error: StorageError) -> None:
         """Part of `Transport`."""
 

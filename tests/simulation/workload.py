@@ -7,7 +7,8 @@ from random import Random
 from typing import TYPE_CHECKING, TypeVar
 
 from storagebus.client import certainty
-from storagebus.client.downloads import Listing, Reading, Walking
+from storagebus.client.downloads import Reading
+from storagebus.client.listings import Listing, Walking
 from storagebus.client.uploads import Upload, put_whole
 from storagebus.drivers.errors import (
     DataLossError,

@@ -69,6 +69,8 @@ class Script:
     async def sleep(self, seconds: float) -> None:
         pass
 
+    call_lanes = None
+
     async def explain(self, error: StorageError) -> None:
         pass
 
