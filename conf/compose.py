@@ -21,6 +21,8 @@ from .schema import Broker, Configuration, Service
 
 BROKER_WAVE = 0
 """`Manager.stop` ends the workers first, so that they can finish through the broker."""
+START_S_MAX = 30.0
+"""Until a worker must have joined; it first asks whether its store can be used."""
 _HOST_CHARACTERS_MAX = 40
 _HOPELESS_CODES = HOPELESS_CODES | {exits.USAGE, exits.INVALID, exits.DENIED}
 """Exit codes of `storagebus worker` after which a restart is of no use."""
@@ -179,6 +181,7 @@ def worker_spec(
         streams=service.streams,
         lane_bytes_max=service.lane_bytes_max,
         surge=known.shared is not False,
+        start_timeout_s=START_S_MAX,
         grace_s=grace_s,
     )
     env = _hidden(configuration, environ) | dict(spec.env)

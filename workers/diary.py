@@ -9,6 +9,8 @@ from __future__ import annotations
 import logging
 
 from .children import ChildEnded, ChildReady, ChildStarted, GaveUp, Notice, Rolled
+from .exits import Exit
+from .logs import gist
 
 _log = logging.getLogger("storagebus.manager")
 
@@ -44,7 +46,12 @@ class Diary:
     def _note_end(self, name: str, child: int, ended: ChildEnded) -> None:
         level = logging.WARNING
         if not ended.was_ready:
-            if self._failures.get(name) == ended.summary:
+            failure = gist(ended.summary)
+            if self._failures.get(name) == failure:
                 level = logging.INFO
-            self._failures[name] = ended.summary
-        _log.log(level, "%s: process %d %s", name, child, ended.summary)
+            self._failures[name] = failure
+        if ended.ending.code == Exit.STORE:
+            why = ended.ending.last_line.removeprefix("storagebus: ")
+            _log.log(level, "%s: %s; it is tried again", name, why)
+        else:
+            _log.log(level, "%s: process %d %s", name, child, ended.summary)

@@ -18,6 +18,8 @@ class Exit(IntEnum):
     """argv[1] is no JSON map, or a secret is missing."""
     REFUSED = 69
     """Every broker refused it."""
+    STORE = 74
+    """Its store cannot be used now."""
     ORPHANED = LOST_EXIT_CODE
     """The parent is gone."""
     CONFIGURATION = 78

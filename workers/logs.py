@@ -95,3 +95,9 @@ def split_level(line: str, level: int) -> tuple[int, str]:
     if found is None:
         return level, line
     return _LEVELS[found[1]], line[found.end() :]
+
+
+def gist(line: str) -> str:
+    """What stays the same when a failure repeats: the line up to its first bracket,
+    where stores put the number of the request."""
+    return line.partition(" (")[0]

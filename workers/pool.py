@@ -26,6 +26,7 @@ from .children import (
     Rolled,
     check_instances,
 )
+from .exits import Exit
 from .members import Action, Kill, Member, Spawn, State, Terminate
 from .restart import Death, GiveUp, History
 
@@ -322,6 +323,7 @@ class Pool:
             ready_for_s,
             by_signal=ending.by_signal and member.fault is None,
             hopeless=ending.code in self.spec.hopeless_codes,
+            for_store=ending.code == Exit.STORE,
         )
         place.history, decision = self.spec.restart.after(place.history, death, jitter)
         if not isinstance(decision, GiveUp):

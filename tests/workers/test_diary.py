@@ -45,6 +45,20 @@ def test_a_start_that_fails_is_a_line_without_the_trace(
     ]
 
 
+def test_a_store_that_cannot_be_used_is_waited_for(
+    diary: Diary, caplog: pytest.LogCaptureFixture
+) -> None:
+    said = "storagebus: the store cannot be used: unavailable: no bucket (request {})"
+    for child in (1, 2):
+        ending = Ending(code=74, tail=(said.format(child),))
+        diary.note(ChildEnded("acme", child, ending, False, False, "exited"))
+    line = (
+        "acme: the store cannot be used: unavailable: no bucket (request 1); it is "
+        "tried again"
+    )
+    assert warnings(caplog) == [line]
+
+
 def test_it_is_told_again_once_a_start_went_well(
     diary: Diary, caplog: pytest.LogCaptureFixture
 ) -> None:

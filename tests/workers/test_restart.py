@@ -17,6 +17,7 @@ POLICY = RestartPolicy(
     delay_first_s=1.0,
     delay_max_s=20.0,
     delay_after_signal_max_s=3.0,
+    delay_for_store_max_s=5.0,
     stable_s=10.0,
     early_deaths_max=3,
     deaths_max=8,
@@ -24,6 +25,7 @@ POLICY = RestartPolicy(
 CRASH = Death(ready_for_s=0.5)
 EARLY = Death(ready_for_s=None)
 KILLED = Death(ready_for_s=0.5, by_signal=True)
+STORELESS = Death(ready_for_s=None, for_store=True)
 
 
 def run(*deaths: Death, jitter: float = 0.0) -> list[float | str]:
@@ -52,6 +54,15 @@ def test_deaths_before_readiness_wait_from_the_first_and_are_given_up_sooner() -
         2.0,
         "3 times in a row before it was ready",
     ]
+
+
+def test_a_store_that_cannot_be_used_is_waited_for_without_end() -> None:
+    told = run(*[STORELESS] * 50)
+    assert told[:5] == [1.0, 2.0, 4.0, 5.0, 5.0]
+    assert set(told[5:]) == {5.0}
+    # Nor does it add to what the program is to blame for.
+    assert run(EARLY, STORELESS, EARLY, STORELESS, EARLY)[-1] != 0.0
+    assert all(isinstance(one, float) for one in run(*[EARLY, EARLY, STORELESS] * 2))
 
 
 def test_readiness_clears_the_count_of_early_deaths_but_not_of_deaths() -> None:
