@@ -62,6 +62,11 @@ class Outflow:
         self.sent += count
         return offset
 
+    def catch_up(self, sent: int) -> None:
+        """So far the stream has got by a lane, without this account."""
+        self.sent = max(self.sent, sent)
+        self.limit = max(self.limit, self.sent)
+
     def credit(self, received: int, limit: int) -> None:
         """Take a CREDIT (or the limit of an ACCEPT); limits never shrink.
 
@@ -127,9 +132,10 @@ class Inflow:
         self.wanted = self.wanted or want
         return True
 
-    def use_lane(self) -> None:
-        """What arrives is not held on the way: report what is consumed, no more."""
-        self.ack_bytes = self.window
+    def catch_up(self, received: int, consumed: int) -> None:
+        """So far the stream has got by a lane, without this account."""
+        self.received = max(self.received, received)
+        self.consumed = max(self.consumed, consumed)
 
     def consume(self, count: int) -> None:
         """Account for bytes that the application or driver has taken."""

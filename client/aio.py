@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 import zmq
 
 from ..broker.addresses import check_addresses
+from ..broker.bell import Bell
 from ..broker.dealer import has_input
 from ..broker.wire import Payload
 from ..drivers.checked import (
@@ -68,12 +69,13 @@ _T = TypeVar("_T")
 class TaskSignal:
     """A task waits for the loop that it runs on."""
 
-    __slots__ = ("_is_set", "_loop", "_waiter")
+    __slots__ = ("_bell", "_is_set", "_loop", "_waiter")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._is_set = False
         self._waiter: asyncio.Future[None] | None = None
+        self._bell = -1
 
     def set(self) -> None:
         self._is_set = True
@@ -88,6 +90,24 @@ class TaskSignal:
             finally:
                 self._waiter = None
         self._is_set = False
+
+    async def hear(self, bell: Bell, within_s: float) -> None:
+        if not within_s:
+            await asyncio.sleep(0)
+            return
+        self._bell = bell.fileno()
+        self._loop.add_reader(self._bell, self.set)
+        timer = self._loop.call_later(within_s, self.set)
+        try:
+            await self.wait()
+        finally:
+            timer.cancel()
+            self.deafen()
+
+    def deafen(self) -> None:
+        if self._bell >= 0:
+            self._loop.remove_reader(self._bell)
+            self._bell = -1
 
 
 class LoopTransport:

@@ -145,6 +145,7 @@ class AsyncReader(_Droppable):
             has_some: whether the read has bytes already, lost if it ends here.
         """
         assert self._reading is not None
+        self._rest = memoryview(b"")  # an empty part keeps a lane's memory, too
         try:
             piece = await self._reading.piece()
             if piece is None and self._reading.file is not None:

@@ -15,6 +15,7 @@ from typing import Any
 
 import zmq
 
+from ..broker.bell import Bell
 from .connection import Connection, wait_ms
 from .context import context
 from .handles import Handle
@@ -82,6 +83,17 @@ class Channel:
 
     async def wait(self) -> None:
         self._poll(self._connection.next_deadline)
+
+    async def hear(self, bell: Bell, within_s: float) -> None:
+        self._poller.register(bell, zmq.POLLIN)
+        try:
+            ends = time.monotonic() + within_s
+            self._poll(min(ends, self._connection.next_deadline))
+        finally:
+            self._poller.unregister(bell)
+
+    def deafen(self) -> None:
+        """Nobody is waiting."""
 
     # As the port of its operation
 

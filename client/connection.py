@@ -105,8 +105,14 @@ class Connection:
     def starve(self, key: Listener) -> None:
         self._do(self.core.starve(key, self._clock()))
 
-    def end(self, key: Listener, kind: Type) -> None:
-        self._do(self.core.end(key, kind, self._clock()))
+    def stall(self, key: Listener) -> None:
+        self._do(self.core.stall(key, self._clock()))
+
+    def move_on(self, key: Listener) -> None:
+        self._do(self.core.move_on(key))
+
+    def end(self, key: Listener, kind: Type, size: int) -> None:
+        self._do(self.core.end(key, kind, size, self._clock()))
 
     def abandon(self, key: Listener) -> None:
         self._do(self.core.abandon(key, self._clock()))

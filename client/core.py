@@ -191,7 +191,8 @@ class ClientCore:
         return out
 
     def write_lane(self, key: Any, count: int, now: float) -> Output:
-        """Bytes of an accepted upload were put into its lane, within its limit."""
+        """The first bytes of an accepted upload were put into its lane, within its
+        limit."""
         out = Output()
         stream = self._streams.get(key)
         if isinstance(stream, Upload):
@@ -200,7 +201,7 @@ class ClientCore:
         return out
 
     def starve(self, key: Any, now: float) -> Output:
-        """Bytes of an upload wait in front of its lane, which its limit closes."""
+        """The first bytes wait in front of an upload's lane, which its limit closes."""
         out = Output()
         stream = self._streams.get(key)
         if isinstance(stream, Upload):
@@ -208,12 +209,28 @@ class ClientCore:
             self._watch(stream)
         return out
 
-    def end(self, key: Any, kind: Type, now: float) -> Output:
-        """End an accepted upload with COMMIT, DETACH or CANCEL; its end is awaited."""
+    def stall(self, key: Any, now: float) -> Output:
+        """The application waits for the other end of an operation's lane."""
+        stream = self._streams.get(key)
+        if stream is not None:
+            stream.stall(now)
+            self._watch(stream)
+        return Output()
+
+    def move_on(self, key: Any) -> Output:
+        """What it has waited for has come."""
+        stream = self._streams.get(key)
+        if stream is not None:
+            stream.move_on()
+        return Output()
+
+    def end(self, key: Any, kind: Type, size: int, now: float) -> Output:
+        """End an accepted upload of so many bytes with COMMIT, DETACH or CANCEL; its
+        end is awaited."""
         out = Output()
         stream = self._streams.get(key)
         if isinstance(stream, Upload):
-            stream.end(kind, now, out)
+            stream.end(kind, size, now, out)
             self._watch(stream)
         return out
 

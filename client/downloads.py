@@ -260,6 +260,7 @@ class Reading(Download):
         pieces: list[bytes | memoryview] = []
         while (piece := await self.piece()) is not None:
             pieces.append(bytes(piece) if self.is_fleeting else piece)
+            del piece  # or it would keep a lane's memory
         file = self.file
         while file is not None and file.left:
             pieces.append(await self._patiently(lambda: file.read(FILE_BYTES)))
@@ -299,11 +300,15 @@ class Reading(Download):
         assert offer is not None
         handle = self._handle
         left_s = self._operations.left(self._attempts)
-        segment = await self._operations.transport.run(
+        lane = await self._operations.transport.run(
             lambda: fetch_memory(offer, writable=False, left_s=left_s)
         )
-        if segment is not None and handle is not None and handle is self._handle:
-            handle.adopt(segment)
+        if lane is None:
+            return
+        if handle is not None and handle is self._handle:
+            handle.adopt(lane)
+        else:
+            lane.close()
 
     @property
     def _lanes(self) -> Lanes:

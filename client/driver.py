@@ -171,6 +171,7 @@ class BusReader(Reader):
 
     def _fill(self) -> None:
         if not self._rest:
+            self._rest = memoryview(b"")  # an empty part keeps a lane's memory, too
             piece = run_now(self._reading.piece())
             self._rest = memoryview(b"" if piece is None else piece)
 

@@ -19,6 +19,7 @@ from typing import Any
 
 import zmq
 
+from ..broker.bell import Bell
 from ..broker.dealer import Dealer
 from ..broker.wakeup import Wakeup
 from ..drivers.errors import Executed, InvalidStateError
@@ -63,6 +64,13 @@ class ThreadSignal:
         self._engine.check_usable()
         if not self._lock.acquire(timeout=GUARD_S):
             self._engine.check_usable()
+
+    async def hear(self, bell: Bell, within_s: float) -> None:
+        self._engine.check_usable()
+        bell.wait(within_s)
+
+    def deafen(self) -> None:
+        """The thread that waits is the one that closes."""
 
 
 class Engine:

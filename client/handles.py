@@ -11,10 +11,16 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol, TypeVar
 
+from ..broker.bell import Bell
+from ..broker.memorylane import MemoryLane
 from ..broker.messages import Accepted
-from ..broker.segment import Segment
 from ..broker.wire import Payload, Type
-from ..drivers.errors import CancelledError, ProtocolError, StorageError
+from ..drivers.errors import (
+    CancelledError,
+    DataLossError,
+    ProtocolError,
+    StorageError,
+)
 from .calllanes import LanePool
 from .connection import Connection
 from .requests import (
@@ -36,7 +42,13 @@ REPORT_PART = 4
 SEND_AHEAD_BYTES_MAX = 1_048_576
 """Bytes of an upload that may wait here for credit before `write` waits."""
 LANE_PIECE_BYTES = 1_048_576
-"""Bytes of an upload that are put into its lane before the worker is told."""
+"""Bytes that go into a lane, or out of it, before the other end is told."""
+LANE_CREDIT_PART = 4
+"""The worker is told when this part of a lane is free again."""
+LANE_BREATH_BYTES = 4_194_304
+"""Bytes by a lane after which other work of the same thread has its turn."""
+STALL_S = 0.25
+"""How long the other end of a lane may be silent before that counts as waiting."""
 
 _T = TypeVar("_T")
 
@@ -49,6 +61,13 @@ class Signal(Protocol):
 
     async def wait(self) -> None:
         """Wait until `set` was called since the last wait; may return early."""
+
+    async def hear(self, bell: Bell, within_s: float) -> None:
+        """Wait until a bell rings or is interrupted, or the time is over; may return
+        early. With no time, see what else there is to do."""
+
+    def deafen(self) -> None:
+        """The bell that was waited for is about to be closed."""
 
 
 class Port(Protocol):
@@ -81,17 +100,22 @@ class Handle:
 
     __slots__ = (
         "_accepted",
+        "_arrived",
+        "_at",
+        "_breath",
+        "_by_lane",
         "_connection",
         "_end",
         "_held",
+        "_lane",
         "_limit",
         "_pieces",
         "_port",
         "_posted",
         "_released",
         "_report_bytes",
-        "_segment",
         "_signal",
+        "_stalled",
         "_unreported",
         "durable",
         "sent",
@@ -105,8 +129,13 @@ class Handle:
         self._signal = signal
         self._accepted: Accepted | None = None
         self._pieces: deque[Payload | InLane] = deque()
-        self._segment: Segment | None = None
+        self._lane: MemoryLane | None = None
+        self._by_lane = False  # whether all that follows goes by the lane
+        self._at = 0  # up to where a download's bytes were taken out of it
+        self._arrived = 0  # up to where they lie in it
         self._held = 0
+        self._breath = 0
+        self._stalled = False
         self._limit = 0
         self._end: Finished | Failed | None = None
         self._released = False
@@ -134,6 +163,9 @@ class Handle:
             self.durable = event.accepted.durable
         elif isinstance(event, (Finished, Failed)):
             self._end = event
+            lane = self._lane
+            if lane is not None:
+                lane.bell.interrupt()
 
     def wake(self) -> None:
         """There was news: have the caller look."""
@@ -179,11 +211,11 @@ class Handle:
     @property
     def has_lane(self) -> bool:
         """Whether payloads may lie in a lane, and be good for a moment only."""
-        return self._segment is not None
+        return self._lane is not None
 
-    def adopt(self, segment: Segment) -> None:
-        """Use this memory from now on; it was fetched for this operation."""
-        self._segment = segment
+    def adopt(self, lane: MemoryLane) -> None:
+        """Use this lane from now on; it was fetched for this operation."""
+        self._lane = lane
 
     async def piece(self) -> Payload | None:
         """The next bytes of a download; None at its end.
@@ -193,28 +225,89 @@ class Handle:
         Raises:
             StorageError: it failed; what had arrived before was returned before.
         """
-        if self._held:
-            self._consumed(self._held)
-            self._held = 0
-        while not self._pieces:
+        while True:
+            while not self._pieces and not self._by_lane:
+                if self._end is not None:
+                    await self.finish()
+                    return None
+                if self._unreported:
+                    self._report()
+                    continue  # as the port may have told of what comes next
+                await self._signal.wait()
+            if self._by_lane:
+                return await self._piece_of_lane()
+            piece = self._pieces.popleft()
+            if not isinstance(piece, InLane):
+                self._consumed(len(piece))
+                return piece
+            if self._lane is None:
+                raise ProtocolError("DATA in a lane that was not taken")
+            self._by_lane = True
+            self._at, self._arrived = piece.offset, piece.offset + piece.size
+
+    async def _piece_of_lane(self) -> memoryview | None:
+        lane = self._lane
+        assert lane is not None
+        ring, bell = lane.segment, lane.bell
+        self._at += self._held
+        self._held = 0
+        limit = self._at + ring.size
+        if limit - bell.told >= ring.size // LANE_CREDIT_PART and self._end is None:
+            bell.ring(limit)
+        await self._breathe(bell)
+        while True:
+            bell.heard()
+            self._look(bell.mark, ring.size)
+            if self._arrived > self._at:
+                break
             if self._end is not None:
                 await self.finish()
                 return None
-            if self._unreported:
-                self._report()
-                continue  # as the port may have told of what comes next
-            await self._signal.wait()
-        piece = self._pieces.popleft()
-        if isinstance(piece, InLane):
-            return self._in_lane(piece)
-        self._consumed(len(piece))
-        return piece
+            await self._listen(bell)
+        self._move_on()
+        to_boundary = LANE_PIECE_BYTES - self._at % LANE_PIECE_BYTES
+        self._held = min(self._arrived - self._at, ring.room(self._at), to_boundary)
+        self._breath += self._held
+        return ring.part(self._at, self._held)
 
-    def _in_lane(self, piece: InLane) -> memoryview:
-        if self._segment is None:
-            raise ProtocolError("DATA in a lane that was not taken")
-        self._held = piece.size
-        return self._segment.part(piece.offset, piece.size)
+    def _look(self, mark: int, size: int) -> None:
+        """See up to where bytes lie in a lane of this size."""
+        self._arrived = max(self._arrived, mark)
+        end = self._end
+        if type(end) is Finished:
+            if self._arrived > end.size:
+                raise DataLossError(
+                    f"the stream ended at {end.size} with {self._arrived} bytes in "
+                    "its lane"
+                )
+            self._arrived = end.size
+        if self._arrived - self._at > size:
+            raise ProtocolError(f"{self._arrived - self._at} bytes in a lane of {size}")
+
+    async def _listen(self, bell: Bell) -> None:
+        """Wait for the other end of the lane, or for the end."""
+        if bell.is_cut:
+            self._stall()
+            await self._signal.wait()  # the broker has the last word
+            return
+        await self._signal.hear(bell, STALL_S)
+        if not bell.heard() and self._end is None:
+            self._stall()
+
+    def _stall(self) -> None:
+        if not self._stalled:
+            self._stalled = True
+            self._port.post(self._connection.stall, self)
+
+    def _move_on(self) -> None:
+        if self._stalled:
+            self._stalled = False
+            self._port.post(self._connection.move_on, self)
+
+    async def _breathe(self, bell: Bell) -> None:
+        if self._breath >= LANE_BREATH_BYTES:
+            self._breath = 0
+            await self._signal.hear(bell, 0)
 
     def _consumed(self, count: int) -> None:
         """Bytes were taken. The core is told of many at a time; and of all of them by
@@ -237,8 +330,8 @@ class Handle:
         Raises:
             StorageError: the upload has ended.
         """
-        if self._segment is not None:
-            await self._write_lane(memoryview(data), self._segment)
+        if self._lane is not None:
+            await self._write_lane(memoryview(data), self._lane)
         elif self._end is None:
             self._posted += len(data)
             self._port.post(self._connection.write, self, data)
@@ -248,22 +341,38 @@ class Handle:
             await self.finish()
             raise CancelledError("the worker ended the upload")
 
-    async def _write_lane(self, data: memoryview, segment: Segment) -> None:
+    async def _write_lane(self, data: memoryview, lane: MemoryLane) -> None:
+        ring, bell = lane.segment, lane.bell
+        await self._breathe(bell)
         while data and self._end is None:
-            most = min(self._limit - self._posted, segment.room(self._posted))
-            count = min(len(data), most, LANE_PIECE_BYTES)
-            if count <= 0:
+            bell.heard()
+            self.durable = max(self.durable, bell.durable)
+            most = max(self._limit, bell.mark) - self._posted
+            count = min(len(data), most, ring.room(self._posted), LANE_PIECE_BYTES)
+            if count > 0:
+                self._move_on()
+                ring.part(self._posted, count)[:] = data[:count]
+                data = data[count:]
+                self._posted += count
+                self._breath += count
+                self._tell(bell, count)
+            elif self._by_lane:
+                await self._listen(bell)
+            else:
                 self._port.post(self._connection.starve, self)
                 await self._signal.wait()
-                continue
-            segment.part(self._posted, count)[:] = data[:count]
-            self._posted += count
+
+    def _tell(self, bell: Bell, count: int) -> None:
+        """Say that so many bytes more lie in the lane."""
+        if self._by_lane:
+            bell.ring(self._posted)
+        else:
+            self._by_lane = True
             self._port.post(self._connection.write_lane, self, count)
-            data = data[count:]
 
     def end(self, kind: Type) -> None:
         """End an upload with COMMIT, DETACH or CANCEL; `finish` waits for it."""
-        self._port.post(self._connection.end, self, kind)
+        self._port.post(self._connection.end, self, kind, self._posted)
 
     def release(self) -> None:
         """Nobody waits for this operation any more. Harmless when repeated."""
@@ -275,9 +384,10 @@ class Handle:
                 self._port.post(self._connection.abandon, self)
         finally:
             self._pieces.clear()
-            if self._segment is not None:
-                self._segment.close()
-                self._segment = None
+            if self._lane is not None:
+                self._signal.deafen()
+                self._lane.close()
+                self._lane = None
             self._port.release()
 
 

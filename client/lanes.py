@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from math import inf
 from typing import Any, TypeVar
 
+from ..broker.bell import Bell
 from ..broker.lanes import (
     WORD,
     Descriptor,
@@ -22,6 +23,7 @@ from ..broker.lanes import (
     host_mark,
     is_own_user,
 )
+from ..broker.memorylane import MemoryLane
 from ..broker.messages import LANE_CALLS, LANE_FILE, LANE_KINDS, LANE_MEMORY, Accepted
 from ..broker.segment import Segment, map_segment
 from ..drivers.errors import InvalidParameterError, ProtocolError
@@ -140,12 +142,17 @@ def fetch_file(offer: Accepted, path: str, left_s: float = inf) -> FileLane | No
             raise ProtocolError(f"a lane's file has {status.st_size} of {end} bytes")
         return FileLane(file, offer.lane_start, end, path)
 
-    return _fetch(offer, examine, left_s)
+    found = _fetch(offer, examine, left_s)
+    if found is None:
+        return None
+    file, side = found
+    side.close()
+    return file
 
 
 def fetch_memory(
     offer: Accepted, *, writable: bool, left_s: float = inf
-) -> Segment | None:
+) -> MemoryLane | None:
     """Take up the offer of a segment; None when that does not work. May wait a while.
 
     Args:
@@ -160,17 +167,27 @@ def fetch_memory(
         memory.close()
         return segment
 
-    return _fetch(offer, examine, left_s)
+    found = _fetch(offer, examine, left_s)
+    if found is None:
+        return None
+    segment, side = found
+    return MemoryLane(segment, Bell(side))
 
 
 def _fetch(
     offer: Accepted, examine: Callable[[Descriptor], _T], left_s: float
-) -> _T | None:
+) -> tuple[_T, socket.socket] | None:
+    """What is offered, and the connection by which it came."""
+    side: socket.socket | None = None
     try:
-        with socket.socket(socket.AF_UNIX, _KIND) as side:
-            side.settimeout(min(FETCH_S_MAX, left_s * FETCH_PART))
-            return _take(side, offer, examine)
-    except (OSError, ProtocolError) as error:
+        side = socket.socket(socket.AF_UNIX, _KIND)
+        side.settimeout(min(FETCH_S_MAX, left_s * FETCH_PART))
+        return _take(side, offer, examine), side
+    except BaseException as error:
+        if side is not None:
+            side.close()
+        if not isinstance(error, (OSError, ProtocolError)):
+            raise
         log.debug("no lane of kind %s: %s", offer.lane, error)
         return None
 

@@ -64,11 +64,11 @@ class Arrived(NamedTuple):
 
 
 class InLane(NamedTuple):
-    """The next bytes of a download lie in its lane.
+    """From here on the bytes of a download lie in its lane.
 
     Attributes:
-        offset: where, as an offset of the stream.
-        size: how many they are.
+        offset: where they begin, as an offset of the stream.
+        size: how many there are already.
     """
 
     offset: int
@@ -90,10 +90,17 @@ class Sent(NamedTuple):
 
 
 class Finished(NamedTuple):
-    """The operation succeeded; nothing follows."""
+    """The operation succeeded; nothing follows.
+
+    Attributes:
+        result: the answer.
+        payload: of a call.
+        size: bytes of a download, with those that came by a lane.
+    """
 
     result: Result
     payload: Payload
+    size: int = 0
 
 
 class Failed(NamedTuple):

@@ -126,6 +126,14 @@ class Stream:
         """What to send when nobody waits for the stream any more."""
         return Message(self.ends_with, self.id, epoch=self.epoch)
 
+    def stall(self, now: float) -> None:
+        """The application waits for the other end of the lane: the clock runs."""
+        self.expires = min(self.expires, now + self.request.budget_s)
+
+    def move_on(self) -> None:
+        """The other end has moved on, and with it the application."""
+        self.expires = inf
+
     def expired(self) -> StorageError:
         """The error of a stream that has waited too long."""
         return self._failure(
@@ -171,11 +179,12 @@ class Download(Stream):
     reason to give up.
     """
 
-    __slots__ = ("inflow",)
+    __slots__ = ("_by_lane", "inflow")
 
     def __init__(self, key: Any, request: Request, now: float) -> None:
         super().__init__(key, request, now)
         self.inflow = Inflow(request.window)
+        self._by_lane = False
 
     def consumed(self, count: int, now: float, out: Output) -> None:
         """The application has taken bytes."""
@@ -200,7 +209,7 @@ class Download(Stream):
     def _finish(self, message: Message, result: Result, out: Output) -> None:
         # The offset of the RESULT says how much there was, so that a stream which
         # lost its tail is never taken for a short one.
-        if message.offset != self.inflow.received:
+        if message.offset != self.inflow.received and not self._by_lane:
             raise DataLossError(
                 f"the stream ended at {message.offset} with {self.inflow.received} "
                 "bytes received"
@@ -208,14 +217,17 @@ class Download(Stream):
         payload = message.payload
         if payload and self.inflow.accept(message.offset, len(payload)):
             out.events.append((self.key, Arrived(payload)))
-        out.events.append((self.key, Finished(result, b"")))
+        size = self.inflow.received
+        if self._by_lane:
+            size = message.offset  # whoever looks into the lane compares
+        out.events.append((self.key, Finished(result, b"", size)))
 
     def _arrive(self, message: Message, out: Output) -> bool:
         want = bool(message.flags & Flag.WANT)
         if not self.inflow.accept(message.offset, message.size, want):
             return False
         if message.lane:
-            self.inflow.use_lane()
+            self._by_lane = True
             out.events.append((self.key, InLane(message.offset, message.lane)))
         else:
             out.events.append((self.key, Arrived(message.payload)))
@@ -273,26 +285,36 @@ class Upload(Stream):
             self._tell(out)
 
     def write_lane(self, count: int, now: float, out: Output) -> None:
-        """Bytes lie in the lane; the application has kept to the limit it was told."""
+        """The first bytes lie in the lane, within the limit that was told; of what
+        follows the worker hears by the lane's bell."""
         if self._ending is not None:
             return
-        offset = self._outflow.send(count)
-        self._send_data(out, offset, lane=count)
+        self._by_lane = True
+        self._send_data(out, self._outflow.send(count), lane=count)
         self._flush(now, out)
         self._tell(out)
 
     def starve(self, now: float, out: Output) -> None:
-        """The application has bytes for the lane, and no credit for them."""
+        """The application has the first bytes for the lane, and no credit for them."""
         self._starved = not self._outflow.room
         self._flush(now, out)
         if not self._starved:
             self._tell(out)
 
-    def end(self, kind: Type, now: float, out: Output) -> None:
-        """End with COMMIT or DETACH when all is sent, or with CANCEL at once."""
+    def end(self, kind: Type, size: int, now: float, out: Output) -> None:
+        """End with COMMIT or DETACH when all is sent, or with CANCEL at once.
+
+        Args:
+            kind: which.
+            size: bytes that were written, here or to the lane.
+            now: the time.
+            out: what to do.
+        """
         if self._ending is Type.CANCEL:
             return
         self._ending = kind
+        if self._by_lane:
+            self._outflow.catch_up(size)
         if kind is not Type.CANCEL:
             self._flush(now, out)
             return
@@ -369,10 +391,8 @@ class Upload(Stream):
     def _send_data(
         self, out: Output, offset: int, payload: Payload = b"", lane: int = 0
     ) -> None:
-        flags = Flag.NONE if self._outflow.room else Flag.WANT
-        if lane:  # the receiver grants by itself; at first the broker has to be told
-            flags = Flag.NONE if self._by_lane else Flag.WANT
-            self._by_lane = True
+        # When the stream leaves it for the lane, the broker has to be told so.
+        flags = Flag.NONE if self._outflow.room and not lane else Flag.WANT
         assert self.broker is not None
         message = Message(
             Type.DATA,

@@ -307,13 +307,13 @@ class Upload:
         offer, after = self._memory, self._operations.lanes.after_bytes
         if offer is not None and piece and handle.posted >= after:
             self._memory = None
-            segment = await self._operations.transport.run(
+            lane = await self._operations.transport.run(
                 lambda: fetch_memory(
                     offer, writable=True, left_s=self._operations.deadline
                 )
             )
-            if segment is not None:
-                handle.adopt(segment)
+            if lane is not None:
+                handle.adopt(lane)
         await handle.write(piece)
 
     async def _end(self, kind: Type) -> None:

@@ -16,10 +16,12 @@ HOUSE = ("drivers", "broker", "workers", "client", "conf")
 PROTOCOL = {
     "broker.addresses",
     "broker.allocator",
+    "broker.bell",
     "broker.dealer",
     "broker.filelimit",
     "broker.flow",
     "broker.lanes",
+    "broker.memorylane",
     "broker.messages",
     "broker.moments",
     "broker.packets",

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from ..broker.wire import Message
-from .lanes import Offer
+from .lanes import Offer, Taken
 from .schedule import Task
+from .streams import Stream
 
 
 class Send(NamedTuple):
@@ -39,6 +40,19 @@ class Withdraw(NamedTuple):
     token: bytes
 
 
+class Listen(NamedTuple):
+    """Report the bell of a stream's lane once, through `WorkerCore.rang`."""
+
+    stream: Stream
+    lane: Taken
+
+
+class LetGo(NamedTuple):
+    """A lane is of no more use."""
+
+    lane: Taken
+
+
 class Note(NamedTuple):
     """Write a line to the log.
 
@@ -63,4 +77,4 @@ class Stop(NamedTuple):
     why: str
 
 
-Action = Send | Start | Offers | Withdraw | Note | Stop
+Action = Send | Start | Offers | Withdraw | Listen | LetGo | Note | Stop

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 from ..broker.messages import (
@@ -42,7 +41,7 @@ from ..drivers.errors import (
     UnsupportedMethodError,
 )
 from ..drivers.standing import Standing
-from .actions import Action, Note, Offers, Send, Start, Stop, Withdraw
+from .actions import Action, LetGo, Listen, Note, Offers, Send, Start, Stop, Withdraw
 from .direct import Direct
 from .drain import PART_S, Drain
 from .exits import Exit
@@ -51,7 +50,7 @@ from .kinds import make_stream
 from .lanes import LaneTerms, Offer, Taken, calls_offer
 from .links import Link
 from .schedule import Schedule, Task
-from .shares import RESHARE_S, REVIEW_S, Use, divide, equal
+from .shares import RESHARE_S, REVIEW_S, Use, divide
 from .streams import Arrival, Stream
 
 CALLS_PER_SLOT_MAX = 4
@@ -110,7 +109,8 @@ class WorkerCore:
             return
         if link.is_open:
             self.disconnected(number, now)  # the news of it was overtaken
-        self._replace_hello(link)
+        others = sum(other.is_open for other in self.links if other is not link)
+        link.offer_share(others, self._slots, self._streams_max)
         self._send_all(link, link.session.connected(now))
 
     def disconnected(self, number: int, now: float) -> None:
@@ -156,8 +156,14 @@ class WorkerCore:
         if stream is not None:
             stream.lane_taken(taken, now)
             self._settle(now)
-        elif taken is not None:
-            taken.close()  # the stream has ended meanwhile
+        else:
+            self.let_go(taken)  # the stream has ended meanwhile
+
+    def rang(self, stream: Stream, now: float) -> None:
+        """The bell of a stream's lane was heard, as the stream had asked."""
+        if stream.lane is not None and stream.task is None:
+            stream.rang(now)
+            self._settle(now)
 
     def tick(self, now: float) -> None:
         """Time has passed."""
@@ -246,6 +252,14 @@ class WorkerCore:
         if self._offers.pop(token, None) is not None:
             self.outbox.append(Withdraw(token))
 
+    def listen(self, stream: Stream) -> None:
+        """A stream waits for its lane's bell."""
+        self.outbox.append(Listen(stream, stream.lane))
+
+    def let_go(self, lane: Taken) -> None:
+        """A lane is of no more use."""
+        self.outbox.append(LetGo(lane))
+
     def forget(self, stream: Stream) -> None:
         """A stream has ended."""
         stream.end_lane()
@@ -271,8 +285,7 @@ class WorkerCore:
                 link.calls, link.opens = Use(hello.slots), Use(hello.streams)
                 link.begin_lease(event.welcome.heartbeat_ms / 1000, now)
                 link.last_stream = 0
-                broker = event.welcome.broker
-                self.outbox.append(Note(f"joined broker {broker!r}"))
+                self.outbox.append(Note(f"joined broker {event.welcome.broker!r}"))
                 self._share_out(now)
                 if self._drain.begun:
                     self._send(link, Message(Type.DRAIN))
@@ -341,15 +354,6 @@ class WorkerCore:
         if self._reshare_at is None or due < self._reshare_at:
             self._reshare_at = due
 
-    def _replace_hello(self, link: Link) -> None:
-        """The share that the worker offers with its greeting."""
-        others = sum(other.is_open for other in self.links if other is not link)
-        slots, streams = (
-            equal(total, others, others + 1)
-            for total in (self._slots, self._streams_max)
-        )
-        link.session.hello = replace(link.session.hello, slots=slots, streams=streams)
-
     # -- messages -------------------------------------------------------------
 
     def _delivered(self, link: Link, message: Message, now: float) -> None:
@@ -387,11 +391,11 @@ class WorkerCore:
             stream = make_stream(self, arrival, link.chunk_bytes_max, self._open)
         except (ProtocolError, UnsupportedMethodError) as error:
             error.executed = Executed.NO
-            self._refuse_open(link, message, error)
+            self._send(link, error_message(error, message.stream))
             return
         objection = link.doubt(stream) or self._objection(stream)
         if objection is not None:
-            self._refuse_open(link, message, objection)
+            self._send(link, error_message(objection, message.stream))
             return
         link.streams[stream.id] = stream
         link.use_of(stream).add()
@@ -412,9 +416,6 @@ class WorkerCore:
             return None
         what = "calls" if stream.is_call else "streams open"
         return BusyError(f"the worker has {most} {what}", retry_after_s=RETRY_AFTER_S)
-
-    def _refuse_open(self, link: Link, message: Message, error: StorageError) -> None:
-        self._send(link, error_message(error, message.stream))
 
     def _load(self, now: float) -> Load:
         return Load(
@@ -496,5 +497,4 @@ class WorkerCore:
             self.outbox.append(Send(link.number, message._replace(epoch=epoch)))
 
     def _send_all(self, link: Link, messages: list[Message]) -> None:
-        for message in messages:
-            self.outbox.append(Send(link.number, message))
+        self.outbox.extend(Send(link.number, message) for message in messages)

@@ -3,15 +3,20 @@ of a download unopened."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from ..broker.memorylane import MemoryLane
 from ..broker.messages import LANE_FILE, LANE_MEMORY, Open, Operation
 from ..broker.moments import to_us
 from ..drivers.contract import StorageDriver
-from .lanes import Offer, memory_offer
+from .lanes import LINGER_S, Offer, memory_offer, stay_s
 from .sources import ObjectSource, PageSource, Source
+
+LANE_READ_BYTES_MAX = 1_048_576
+"""What is read into a lane at a time; pieces end at its multiples."""
 
 
 class Pieces(NamedTuple):
@@ -31,15 +36,19 @@ class Pieces(NamedTuple):
 
 
 class Filled(NamedTuple):
-    """Some of a download's bytes, in its lane.
+    """How far a download by a lane has got.
 
     Attributes:
-        size: how many.
+        sent: up to where its bytes lie in the lane, as an offset of the stream.
+        limit: up to where they may.
         last: whether the stream ends with them; the source is closed then.
+        cut: whether the client cannot grant more.
     """
 
-    size: int
+    sent: int
+    limit: int
     last: bool
+    cut: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,20 +92,46 @@ class ReadSource:
 
 @dataclass(frozen=True, slots=True)
 class FillLane:
-    """Read on into the memory of the download's lane."""
+    """Read on into a download's lane, for as long as the client takes it out.
+
+    Attributes:
+        source: where the bytes come from.
+        lane: where they go.
+        sent, limit: as in `Filled`, so far.
+        silent: whether to read one piece, and leave it to the stream to tell of it.
+    """
 
     source: Source = field(repr=False)
-    target: memoryview = field(repr=False)
+    lane: MemoryLane = field(repr=False)
+    sent: int
+    limit: int
+    silent: bool = False
 
     def run(self, driver: StorageDriver) -> Filled:
-        last = True
+        ring, bell = self.lane.segment, self.lane.bell
+        at, limit, last = self.sent, self.limit, True
+        ends = time.monotonic() + (0.0 if self.silent else stay_s(driver))
         try:
-            count, last = self.source.read_into(self.target)
+            while True:
+                bell.heard()
+                limit = max(limit, bell.mark)
+                to_boundary = LANE_READ_BYTES_MAX - at % LANE_READ_BYTES_MAX
+                size = min(limit - at, ring.room(at), to_boundary)
+                if size > 0:
+                    count, last = self.source.read_into(ring.part(at, size))
+                    at += count
+                    if not self.silent:
+                        bell.ring(at)
+                    if last or time.monotonic() >= ends:
+                        break
+                elif at == self.sent or bell.is_cut or not bell.wait(LINGER_S):
+                    last = False
+                    break
+                last = True  # if it fails now
         finally:
-            self.target.release()
             if last:
                 self.source.close()
-        return Filled(count, last)
+        return Filled(at, limit, last, bell.is_cut)
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,8 +40,6 @@ ALIGNED_BYTES = 1_048_576
 half of it, at a time gets it of one piece: what lies across two is copied twice."""
 PIECES_PER_READ = 2
 """Of the largest ones: handing a job to a thread and back costs as much for two."""
-LANE_PIECE_BYTES = 2_097_152
-"""The same for pieces that are read into a lane."""
 PAGES_BYTES_MAX = 262_144
 """Pages that one job may make."""
 
@@ -62,6 +60,7 @@ class Download(Stream):
         "_flow",
         "_handed_over",
         "_held",
+        "_lane_open",
         "_last",
         "_offer",
         "_read",
@@ -85,6 +84,7 @@ class Download(Stream):
         self._offer: Offer | None = None
         self._handed_over = False
         self._by_lane = False
+        self._lane_open = True  # whether the client can grant more by the lane
         self._error: StorageError | None = None
 
     # -- events ---------------------------------------------------------------
@@ -110,9 +110,7 @@ class Download(Stream):
         if isinstance(outcome.value, Pieces):
             self._take(outcome.value)
         elif isinstance(outcome.value, Filled):
-            self._last = outcome.value.last
-            if self._error is None:
-                self._send_filled(outcome.value.size)
+            self._filled(outcome.value, now)
         elif isinstance(task.job, CloseSource) and not self._handed_over:
             self._source = None
         if self._error is not None:
@@ -126,6 +124,11 @@ class Download(Stream):
         if self._handed_over and self._error is None and self._source is not None:
             self._last = True
             self.run(CloseSource(self._source), math.inf, now)
+
+    def rang(self, now: float) -> None:
+        super().rang(now)
+        if self._error is None and not self._last and self._source is not None:
+            self.run(self._fill_lane(), now + self.budget_s, now, bulk=True)
 
     def release(self, now: float) -> None:
         self.fail(cancelled(), now)
@@ -173,6 +176,8 @@ class Download(Stream):
         size = self._size_to_read()
         if size and self._source is not None:
             self.run(self._reading(size), now + self.budget_s, now, bulk=True)
+        elif self._by_lane and self._lane_open:
+            self.desk.listen(self)
 
     @property
     def _is_file_offered(self) -> bool:
@@ -181,25 +186,26 @@ class Download(Stream):
 
     def _reading(self, size: int) -> Job:
         assert self._source is not None
-        if self.segment is None:
+        if self.lane is None:
             return ReadSource(self._source, size)
-        return FillLane(self._source, self.segment.part(self._flow.sent, size))
+        return self._fill_lane()
+
+    def _fill_lane(self) -> FillLane:
+        assert self._source is not None and self.lane is not None
+        flow, silent = self._flow, not self._by_lane
+        return FillLane(self._source, self.lane, flow.sent, flow.limit, silent)
 
     def _size_to_read(self) -> int:
         """How much to read next; 0 without credit for any of it."""
         if self.operation != Operation.READ:
             return max(PAGE_BYTES_MAX, min(self._flow.room, PAGES_BYTES_MAX))
         size, largest = self._piece_bytes(), PIECE_BYTES[-1]
-        if self.segment is None and size == largest:
+        if self.lane is None and size == largest:
             size *= PIECES_PER_READ
         return min(self._flow.room, size)
 
     def _piece_bytes(self) -> int:
-        at = self._flow.sent
-        if self.segment is not None:
-            to_boundary = LANE_PIECE_BYTES - at % LANE_PIECE_BYTES
-            return min(to_boundary, self.segment.room(at))
-        to_boundary = ALIGNED_BYTES - at % ALIGNED_BYTES
+        to_boundary = ALIGNED_BYTES - self._flow.sent % ALIGNED_BYTES
         wanted = PIECE_BYTES[min(self._read, len(PIECE_BYTES) - 1)]
         return min(wanted, to_boundary, self._chunk_bytes_max)
 
@@ -211,14 +217,21 @@ class Download(Stream):
         message = Message(Type.DATA, self.id, flags=flags, offset=offset, payload=piece)
         self.desk.send(self, message)
 
-    def _send_filled(self, count: int) -> None:
-        if count:
-            offset = self._flow.send(count)
-            # The receiver grants by itself; at first the broker has to be told.
-            flags = 0 if self._by_lane else int(Flag.WANT)
+    def _filled(self, filled: Filled, now: float) -> None:
+        """More lies in the lane. The broker passes the first of it on, and so knows
+        that the stream has left it; of what follows the lane's bell has told."""
+        self._last = filled.last
+        self._lane_open = not filled.cut
+        before = self._flow.sent
+        self._flow.catch_up(filled.sent)
+        if filled.limit > self._flow.limit:
+            self.heard = now
+            self._flow.limit = filled.limit
+        count = filled.sent - before
+        if count and not self._by_lane and self._error is None:
             self._by_lane = True
             message = Message(
-                Type.DATA, self.id, flags=flags, offset=offset, lane=count
+                Type.DATA, self.id, flags=int(Flag.WANT), offset=before, lane=count
             )
             self.desk.send(self, message)
 

@@ -12,6 +12,7 @@ import socket
 from collections import deque
 from collections.abc import Iterator
 
+from ..broker.bell import Bell
 from ..broker.lanes import (
     STEP_S_MAX,
     WORD,
@@ -20,6 +21,7 @@ from ..broker.lanes import (
     is_own_user,
     new_address,
 )
+from ..broker.memorylane import MemoryLane
 from ..broker.messages import LANE_CALLS, TOKEN_BYTES
 from ..broker.segment import Segment, make_segment
 from .calllanes import CallLanes
@@ -65,7 +67,7 @@ class _Visitor:
     def take(self) -> Taken:
         """What the worker keeps; it is the stream's from now on."""
         segment, self.segment = self.segment, None
-        return segment
+        return None if segment is None else MemoryLane(segment, Bell(self.socket))
 
 
 class LaneDoor:
@@ -148,10 +150,10 @@ class LaneDoor:
                 # the sender, the lane is in use as soon as it has it.
                 offer = self._serve(visitor, packet)
                 if offer is not None and offer.writable:
-                    yield offer.token, visitor.take()
+                    yield offer.token, self._part(visitor)
+            elif packet == WORD:
+                yield visitor.offer.token, self._part(visitor)
             else:
-                if packet == WORD and not visitor.offer.writable:
-                    yield visitor.offer.token, visitor.take()
                 self._dismiss(visitor)
         for visitor in [v for v in self._visitors.values() if v.expires <= now]:
             self._dismiss(visitor)
@@ -226,6 +228,16 @@ class LaneDoor:
         self.bytes_used += offer.size
         visitor.segment = LaneSegment(made, self)
         return Descriptor(fd)
+
+    def _part(self, visitor: _Visitor) -> Taken:
+        """The visitor has what it came for; its connection is the lane's bell."""
+        lane = visitor.take()
+        if lane is None:
+            self._dismiss(visitor)
+        else:
+            self._poll.unregister(visitor.socket)
+            del self._visitors[visitor.socket.fileno()]
+        return lane
 
     def _dismiss(self, visitor: _Visitor) -> None:
         self._visitors.pop(visitor.socket.fileno(), None)

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from ..broker.lanes import Descriptor
+from ..broker.memorylane import MemoryLane
 from ..broker.messages import (
     LANE_CALLS,
     LANE_FEATURE,
@@ -23,9 +24,8 @@ from ..broker.messages import (
     Open,
     Operation,
 )
-from ..broker.segment import Segment
 from ..broker.wire import LANE_BYTES_MAX
-from ..drivers.contract import Reader
+from ..drivers.contract import Reader, StorageDriver
 
 FILE_BYTES_MIN = 65_537
 """A file is offered from this size on; what is smaller is one RESULT."""
@@ -37,6 +37,14 @@ UPLOAD_BYTES_STEP = 65_536
 FAIR_PART = 3
 """Each upload gets so little of the bound that 32 that come one after another, and
 find less and less, stay within it."""
+
+
+STAY_S_MAX = 0.02
+"""How long a job stays at a lane, lest it holds its thread, or a cancel, for long."""
+LINGER_S = 0.001
+"""How long it waits for the client to go on, before the loop waits in its place."""
+LANE_CREDIT_PART = 4
+"""The client is told when this part of a lane is free again."""
 
 
 class LaneTerms(NamedTuple):
@@ -119,8 +127,14 @@ class Offer:
         }
 
 
-Taken = Segment | None
-"""What the worker keeps of a lane that was taken: a segment, of a file nothing."""
+Taken = MemoryLane | None
+"""What the worker keeps of a lane that was taken: of a file nothing."""
+
+
+def stay_s(driver: StorageDriver) -> float:
+    """How long a job may stay at a lane after its first piece, in seconds; not at all
+    where it is the loop itself that runs it."""
+    return 0.0 if driver.capabilities.nonblocking else STAY_S_MAX
 
 
 def memory_offer(size: int, *, writable: bool) -> Offer | None:

@@ -11,7 +11,7 @@ from ..broker.session import PeerSession, State
 from ..broker.wire import CHUNK_BYTES_MAX, Message, Type
 from ..drivers.errors import Executed, StorageError, UnavailableError
 from ..drivers.standing import Lease, lease_s
-from .shares import Use
+from .shares import Use, equal
 from .streams import Stream
 
 PROOF_FIRST = 1
@@ -51,6 +51,19 @@ class Link:
         self.fenced = False
         self.parting_at: float | None = None
         self.closed = False
+
+    def offer_share(self, others: int, slots: int, streams: int) -> None:
+        """What the worker offers with its next greeting.
+
+        Args:
+            others: brokers that have a share already.
+            slots, streams: what there is to share.
+        """
+        self.session.hello = replace(
+            self.session.hello,
+            slots=equal(slots, others, others + 1),
+            streams=equal(streams, others, others + 1),
+        )
 
     def begin_lease(self, heartbeat_s: float, now: float) -> None:
         """A session has begun."""

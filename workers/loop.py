@@ -23,7 +23,8 @@ from ..broker.wakeup import Wakeup
 from ..broker.wire import Message
 from ..drivers.contract import StorageDriver
 from ..drivers.errors import CancelledError, ProtocolError
-from .actions import Note, Offers, Send, Start, Stop, Withdraw
+from .actions import LetGo, Listen, Note, Offers, Send, Start, Stop, Withdraw
+from .bells import Bells
 from .core import WorkerCore
 from .direct import DirectCall, Reply
 from .helm import Helm
@@ -91,6 +92,8 @@ class WorkerLoop:
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._poller = zmq.Poller()
         self._poller.register(self._wakeup.fileno(), zmq.POLLIN)
+        self._bells = Bells()
+        self._poller.register(self._bells.fileno(), zmq.POLLIN)
         if door is not None:
             self._poller.register(door.fileno(), zmq.POLLIN)
             self._poller.register(door.calls.fileno(), zmq.POLLIN)
@@ -165,6 +168,7 @@ class WorkerLoop:
         self._dealers.clear()
         if self._door is not None:
             self._door.close()
+        self._bells.close()
         self._context.destroy(linger=0)
 
     def _connect(self, endpoint: str) -> Dealer:
@@ -215,6 +219,9 @@ class WorkerLoop:
                     self.core.received(number, message, now)
         if self._door is not None:
             self._look_at_door(self._door, ready, now)
+        if self._bells.fileno() in ready:
+            for stream in self._bells.heard():
+                self.core.rang(stream, now)
         if self._threads.done:
             now = time.monotonic()
             for task, outcome in self._threads.take(BATCH_JOBS):
@@ -357,5 +364,9 @@ class WorkerLoop:
             elif isinstance(action, Withdraw):
                 if self._door is not None:
                     self._door.withdraw(action.token)
+            elif isinstance(action, Listen):
+                self._bells.listen(action)
+            elif isinstance(action, LetGo):
+                self._bells.let_go(action.lane)
             else:
                 self._stop = self._stop or action

@@ -55,6 +55,12 @@ class Desk(Protocol):
     def withdraw_offer(self, token: bytes) -> None:
         """The lane is not to be had any more."""
 
+    def listen(self, stream: Stream) -> None:
+        """Tell the stream once when its lane's bell rings."""
+
+    def let_go(self, lane: Taken) -> None:
+        """The lane is of no more use."""
+
 
 class Arrival(NamedTuple):
     """An OPEN that has arrived.
@@ -96,7 +102,7 @@ class Stream(ABC):
         is_call: whether it takes a slot, and not one of the worker's streams.
         lanes: see `Arrival`.
         offered: the lane that its client may take, while it stands.
-        segment: the memory of the lane that was taken.
+        lane: the lane of memory that was taken.
     """
 
     __slots__ = (
@@ -105,6 +111,7 @@ class Stream(ABC):
         "driver_us",
         "heard",
         "id",
+        "lane",
         "lanes",
         "link",
         "offered",
@@ -112,7 +119,6 @@ class Stream(ABC):
         "progressed",
         "queued_us",
         "request",
-        "segment",
         "standing",
         "steps",
         "task",
@@ -141,7 +147,7 @@ class Stream(ABC):
         self.unheard = False
         self.lanes = arrival.lanes
         self.offered: Offer | None = None
-        self.segment: Taken = None
+        self.lane: Taken = None
 
     # -- events ---------------------------------------------------------------
 
@@ -177,7 +183,11 @@ class Stream(ABC):
     def lane_taken(self, taken: Taken, now: float) -> None:
         """The client has what it was offered."""
         self.offered = None
-        self.segment = taken
+        self.lane = taken
+
+    def rang(self, now: float) -> None:
+        """The lane's bell was heard, while no job was in hand."""
+        self.heard = now
 
     def finished(self, task: Task, outcome: Outcome, now: float) -> None:
         """A job has ended; only the one that the stream waits for matters."""
@@ -234,9 +244,9 @@ class Stream(ABC):
         if self.offered is not None:
             self.desk.withdraw_offer(self.offered.token)
             self.offered = None
-        if self.segment is not None:
-            self.segment.close()
-            self.segment = None
+        if self.lane is not None:
+            self.desk.let_go(self.lane)
+            self.lane = None
 
     def answer(self, answer: Answer, payload: bytes = b"", offset: int = 0) -> None:
         """End well."""

@@ -3,13 +3,19 @@ machine of an upload unopened."""
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from ..broker.memorylane import MemoryLane
 from ..broker.messages import Open
 from ..broker.wire import Payload
 from ..drivers.contract import StorageDriver, Writer
-from .lanes import Offer, memory_offer
+from ..drivers.errors import ProtocolError
+from .lanes import LANE_CREDIT_PART, LINGER_S, Offer, memory_offer, stay_s
+
+LANE_WRITE_BYTES_MAX = 1_048_576
+"""Bytes in a lane that become one write."""
 
 
 class Opened(NamedTuple):
@@ -63,6 +69,60 @@ class WritePieces:
         pieces = self.pieces
         self.writer.write(pieces[0] if len(pieces) == 1 else b"".join(pieces))
         return self.writer.durable
+
+
+class Written(NamedTuple):
+    """How far an upload by a lane has got.
+
+    Attributes:
+        consumed: up to where its bytes were written, as an offset of the stream.
+        arrived: up to where they lie in the lane.
+        durable: bytes of the upload that survive the process.
+        cut: whether the client cannot tell of more.
+    """
+
+    consumed: int
+    arrived: int
+    durable: int
+    cut: bool
+
+
+@dataclass(frozen=True, slots=True)
+class WriteLane:
+    """Append what lies in a lane, and what comes while it is at that.
+
+    Attributes:
+        writer: the upload.
+        lane: its lane.
+        consumed, arrived: as in `Written`, so far.
+    """
+
+    writer: Writer = field(repr=False)
+    lane: MemoryLane = field(repr=False)
+    consumed: int
+    arrived: int
+
+    def run(self, driver: StorageDriver) -> Written:
+        ring, bell = self.lane.segment, self.lane.bell
+        at, arrived = self.consumed, self.arrived
+        ends = time.monotonic() + stay_s(driver)
+        while True:
+            bell.heard()
+            arrived = max(arrived, bell.mark)
+            if arrived - at > ring.size:
+                raise ProtocolError(f"{arrived - at} bytes in a lane of {ring.size}")
+            if arrived > at:
+                count = min(arrived - at, ring.room(at), LANE_WRITE_BYTES_MAX)
+                self.writer.write(ring.part(at, count))
+                at += count
+                limit = at + ring.size
+                if limit - bell.told >= ring.size // LANE_CREDIT_PART:
+                    bell.ring(limit, self.writer.durable)
+                if time.monotonic() >= ends:
+                    break
+            elif at == self.consumed or bell.is_cut or not bell.wait(LINGER_S):
+                break
+        return Written(at, arrived, self.writer.durable, bell.is_cut)
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,15 +38,15 @@ from .upload_jobs import (
     Opened,
     OpenWriter,
     SettleWriter,
+    WriteLane,
     WritePieces,
+    Written,
 )
 
 UPLOAD_WINDOW_BYTES_MAX = 4_194_304
 """Bytes of one upload that may be on their way, or wait here for the driver."""
 UPLOAD_WINDOW_BYTES_MIN = 262_144
 """The same where there are many uploads."""
-LANE_WRITE_BYTES_MAX = 2_097_152
-"""Bytes in a lane that become one write."""
 WAITING_PIECES_MAX = 512
 """Pieces that wait one by one; more are joined."""
 
@@ -68,12 +68,14 @@ class Upload(Stream):
     """
 
     __slots__ = (
+        "_by_lane",
         "_commit_expires",
         "_durable",
+        "_end_at",
         "_ending",
         "_error",
         "_flow",
-        "_run",
+        "_lane_open",
         "_settling",
         "_waiting",
         "_writer",
@@ -88,7 +90,9 @@ class Upload(Stream):
         super().__init__(desk, arrival)
         self._flow = Inflow(window)
         self._waiting: deque[Payload] = deque()
-        self._run: int | None = None  # where the last that waits begins in the lane
+        self._by_lane = False
+        self._end_at: int | None = None  # what the client says that it has sent
+        self._lane_open = True  # whether the client can tell of more in the lane
         self._writer: Writer | None = None
         self._durable = 0
         self._ending: _Ending | None = None
@@ -117,7 +121,9 @@ class Upload(Stream):
                 self._report()
                 self._step(now)
         elif kind is Type.COMMIT or kind is Type.DETACH:
-            self._check_sent(message)
+            self._end_at = message.offset
+            if not self._by_lane:
+                self._check_size()
             if kind is Type.COMMIT:
                 self._ending = _Ending.COMMIT
                 budget_ms = message.budget_ms or BUDGET_MS_DEFAULT
@@ -125,6 +131,11 @@ class Upload(Stream):
             else:
                 self._ending = _Ending.KEEP
             self._step(now)
+
+    def rang(self, now: float) -> None:
+        super().rang(now)
+        if self._ending is None and self._error is None:
+            self._write_lane(now)
 
     def went(self, task: Task, outcome: Outcome, now: float) -> None:
         job, value = task.job, outcome.value
@@ -141,6 +152,12 @@ class Upload(Stream):
             self._durable = value
             self._flow.consume(job.size)
             self._report()
+        elif isinstance(value, Written):
+            self._durable = value.durable
+            if value.arrived > self._flow.received:
+                self.heard = now
+            self._flow.catch_up(value.arrived, value.consumed)
+            self._lane_open = not value.cut
         elif isinstance(job, CommitWriter):
             self._result(value)
             return
@@ -163,7 +180,8 @@ class Upload(Stream):
 
     @property
     def shows_progress(self) -> bool:
-        return self.task is not None and not isinstance(self.task.job, WritePieces)
+        moves_bytes = (WritePieces, WriteLane)
+        return self.task is not None and not isinstance(self.task.job, moves_bytes)
 
     # -- what to do next ------------------------------------------------------
 
@@ -172,6 +190,11 @@ class Upload(Stream):
         writer = self._writer
         if self.task is not None or writer is None:
             return
+        if self._end_at is not None and self._error is None:
+            try:
+                self._check_size()
+            except StorageError as error:
+                self._error = error
         if self._error is not None or self._ending is _Ending.DROP:
             self._settle(writer, now)
         elif self._waiting:
@@ -179,10 +202,20 @@ class Upload(Stream):
             self.run(
                 WritePieces(writer, pieces, size), now + self.budget_s, now, bulk=True
             )
+        elif self._by_lane and self._flow.received > self._flow.consumed:
+            self._write_lane(now)
         elif self._ending is _Ending.COMMIT:
             self.run(CommitWriter(writer, self.request.path), self._commit_expires, now)
         elif self._ending is _Ending.KEEP:
             self._settle(writer, now)
+        elif self._by_lane and self._lane_open:
+            self.desk.listen(self)
+
+    def _write_lane(self, now: float) -> None:
+        assert self._writer is not None and self.lane is not None
+        flow = self._flow
+        job = WriteLane(self._writer, self.lane, flow.consumed, flow.received)
+        self.run(job, now + self.budget_s, now, bulk=True)
 
     def _settle(self, writer: Writer, now: float) -> None:
         keep = self._ending is not _Ending.DROP
@@ -203,49 +236,46 @@ class Upload(Stream):
 
     def _hold(self, message: Message) -> None:
         if message.lane:
-            self._hold_lane(message.offset, message.lane)
+            if self.lane is None:
+                raise ProtocolError("DATA in a lane that was not taken")
+            self._by_lane = True
         elif message.payload:
             self._waiting.append(message.payload)
-            self._run = None
         if len(self._waiting) >= WAITING_PIECES_MAX:
             # The window bounds the bytes, but not what two million single bytes cost.
             self._waiting = deque([b"".join(self._waiting)])
-            self._run = None
-
-    def _hold_lane(self, offset: int, count: int) -> None:
-        """Bytes in the lane: what continues the last that wait there is one with it."""
-        if self.segment is None:
-            raise ProtocolError("DATA in a lane that was not taken")
-        self._flow.use_lane()
-        piece = self.segment.part(offset, count)
-        run = self._run
-        if (
-            run is not None
-            and self._waiting
-            and offset + count - run <= LANE_WRITE_BYTES_MAX
-            and self.segment.room(run) >= offset + count - run
-        ):
-            self._waiting[-1] = self.segment.part(run, offset + count - run)
-            return
-        self._waiting.append(piece)
-        self._run = offset
 
     def _next_pieces(self) -> tuple[tuple[Payload, ...], int]:
         """What waits, up to a chunk: small pieces become one write."""
         pieces = [self._waiting.popleft()]
         size = len(pieces[0])
-        if self._run is not None:
-            return (pieces[0],), size  # to join them would be to copy them
         while self._waiting and size + len(self._waiting[0]) <= CHUNK_BYTES_MAX:
             pieces.append(self._waiting.popleft())
             size += len(pieces[-1])
         return tuple(pieces), size
 
-    def _check_sent(self, message: Message) -> None:
-        if message.offset != self._flow.received:
+    def _check_size(self) -> None:
+        """Compare what the client says that it has sent with what has arrived.
+
+        By a lane all that it says lies there, whether or not its bell has told of it.
+        A broker whose client is lost does not know of that, and says less.
+
+        Raises:
+            DataLossError: it is another number.
+            ProtocolError: it is more than the lane holds.
+        """
+        assert self._end_at is not None
+        size, self._end_at = self._end_at, None
+        flow = self._flow
+        if self._by_lane and size > flow.received:
+            if size > flow.consumed + flow.window:
+                raise ProtocolError(f"an end at {size}, beyond what the lane holds")
+            flow.catch_up(size, flow.consumed)
+        elif size != flow.received and not (
+            self._by_lane and self._ending is _Ending.KEEP
+        ):
             raise DataLossError(
-                f"{message.type.name} after {message.offset} bytes, of which "
-                f"{self._flow.received} have arrived",
+                f"ended after {size} bytes, of which {flow.received} have arrived",
                 path=self.request.path,
             )
 

@@ -16,7 +16,7 @@ import pytest
 from programs import wait_until
 from real_bus import RealBus
 
-from storagebus.broker.segment import Segment
+from storagebus.broker.memorylane import MemoryLane
 from storagebus.client import AsyncClient, Client, downloads, uploads
 from storagebus.drivers.errors import (
     DataLossError,
@@ -349,14 +349,14 @@ def test_a_client_that_scribbles_spoils_its_own_upload_only(
     bus: RealBus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("STORAGEBUS_LANE", "memory")
-    held: list[Segment] = []
+    held: list[MemoryLane] = []
     plain = uploads.fetch_memory
 
-    def keep(*args: Any, **more: Any) -> Segment | None:
-        segment = plain(*args, **more)
-        assert segment is not None
-        held.append(segment)
-        return segment
+    def keep(*args: Any, **more: Any) -> MemoryLane | None:
+        lane = plain(*args, **more)
+        assert lane is not None
+        held.append(lane)
+        return lane
 
     with Client(bus.endpoint) as client, Client(bus.endpoint) as other:
         monkeypatch.setattr(uploads, "fetch_memory", keep)
@@ -364,7 +364,7 @@ def test_a_client_that_scribbles_spoils_its_own_upload_only(
         bad.write(DATA[:MIB])
         monkeypatch.setattr(uploads, "fetch_memory", plain)
         stop = threading.Event()
-        view = memoryview(held[0].memory)
+        view = memoryview(held[0].segment.memory)
 
         def scribble() -> None:
             noise = os.urandom(4_096)

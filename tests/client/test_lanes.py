@@ -128,7 +128,7 @@ def test_memory(stranger: Stranger) -> None:
     got = fetch_memory(stranger.offer("memory"), writable=False)
     assert got is not None
     segment.view[:3] = b"abc"
-    assert got.view[:3] == b"abc"
+    assert got.segment.view[:3] == b"abc"
     stranger.close()
     assert stranger.heard == [TOKEN, b"L"]
     got.close()

@@ -136,9 +136,23 @@ class ClientScene:
         """The application waits for credit for the lane."""
         return self.after(self.core.starve(key, self.now))
 
-    def end(self, key: str, kind: Type) -> list[Message]:
-        """The application ends an upload."""
-        return self.after(self.core.end(key, kind, self.now))
+    def stall(self, key: str) -> list[Message]:
+        """The application waits for the other end of the lane."""
+        return self.after(self.core.stall(key, self.now))
+
+    def move_on(self, key: str) -> list[Message]:
+        """It has heard from there."""
+        return self.after(self.core.move_on(key))
+
+    def end(self, key: str, kind: Type, size: int = 0) -> list[Message]:
+        """The application ends an upload.
+
+        Args:
+            key: which.
+            kind: how.
+            size: bytes that it has written, where some went by a lane.
+        """
+        return self.after(self.core.end(key, kind, size, self.now))
 
     def pass_time(self, seconds: float) -> None:
         """Let time pass; the machine is called whenever it asked to be."""

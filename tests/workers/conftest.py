@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from manager_owner import Owner
 
+from storagebus.broker.memorylane import MemoryLane
 from storagebus.broker.messages import Hello, Open, Operation, Vouched, Welcome, pack
 from storagebus.broker.wire import Message, Type
 from storagebus.drivers import StorageDriver
@@ -24,11 +25,21 @@ from storagebus.drivers.contract import (
     Writer,
 )
 from storagebus.drivers.errors import PathNotFoundError
-from storagebus.workers.actions import Note, Offers, Send, Start, Stop, Withdraw
+from storagebus.workers.actions import (
+    LetGo,
+    Listen,
+    Note,
+    Offers,
+    Send,
+    Start,
+    Stop,
+    Withdraw,
+)
 from storagebus.workers.core import WorkerCore
 from storagebus.workers.jobs import perform
-from storagebus.workers.lanes import LaneTerms, Offer
+from storagebus.workers.lanes import LaneTerms, Offer, Taken
 from storagebus.workers.schedule import Task
+from storagebus.workers.streams import Stream
 
 MOMENT = datetime(2026, 1, 2, 3, 4, 5, 678901, UTC)
 
@@ -179,6 +190,8 @@ class Bench:
         sent: messages for link 0 that no test has taken yet.
         tasks: jobs that were started and not yet run.
         offers: what may be had at the side socket, by token.
+        listening: streams that wait for their lanes' bells.
+        lanes: those that tests have made, for their fixtures to close.
     """
 
     def __init__(
@@ -189,6 +202,8 @@ class Bench:
         self.driver = Checked(self.store)
         self.core = WorkerCore(hello, links, lanes)
         self.offers: dict[bytes, Offer] = {}
+        self.listening: dict[Stream, Taken] = {}
+        self.lanes: list[MemoryLane] = []
         self._features = ("lane",) if lanes else ()
         self.now = 1000.0
         self.sent: dict[int, list[Message]] = {n: [] for n in range(links)}
@@ -275,6 +290,13 @@ class Bench:
                 self.offers[action.offer.token] = action.offer
             elif isinstance(action, Withdraw):
                 del self.offers[action.token]
+            elif isinstance(action, Listen):
+                self.listening[action.stream] = action.lane
+            elif isinstance(action, LetGo):
+                assert action.lane is not None
+                action.lane.close()
+                kept = {s: at for s, at in self.listening.items() if at != action.lane}
+                self.listening = kept
             elif isinstance(action, Note):
                 self.notes.append(action)
             else:
@@ -283,9 +305,18 @@ class Bench:
 
     def run(self, most: int = 1_000) -> None:
         """Run started jobs, and those that they lead to."""
-        while self.tasks and most:
+        while most and (self.tasks or self.hear()):
             most -= 1
             self.run_one()
+
+    def hear(self) -> bool:
+        """Tell of the bells that ring; whether there is a job then."""
+        for stream, lane in list(self.listening.items()):
+            if lane is not None and lane.bell.wait(0):
+                del self.listening[stream]
+                self.core.rang(stream, self.now)
+                self.look()
+        return bool(self.tasks)
 
     def run_one(self) -> None:
         """Run the job that was started first."""

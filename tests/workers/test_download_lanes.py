@@ -1,13 +1,12 @@
 """Downloads by a lane: what is offered, to whom, and what follows."""
 
-import mmap
 import os
 import random
 
 import pytest
+from loose_lane import Lane
 
 from storagebus.broker.messages import Accepted, Operation, Result, error_of, parse
-from storagebus.broker.segment import Segment
 from storagebus.broker.wire import Flag, Message, Type
 from storagebus.drivers.contract import FileRange
 from storagebus.drivers.errors import CancelledError, UnavailableError
@@ -29,19 +28,19 @@ def bench(make_bench):
     made.take()
     yield made
     assert made.offers == {}, "an offer that nobody takes back"
+    for lane in made.lanes:
+        lane.bell.close()
+        lane.client.close()
 
 
-class Ring(Segment):
-    """A segment that knows whether it was let go."""
-
-    closed = False
-
-    def close(self):
-        self.closed = True
-
-
-def ring(size):
-    return Ring(mmap.mmap(-1, size))
+def taken(bench, accepted, size=4 * MIB):
+    """The client takes the lane that it was offered."""
+    lane = Lane(size)
+    bench.lanes.append(lane)
+    bench.offers.pop(accepted.lane_token)
+    bench.core.lane_taken(accepted.lane_token, lane, bench.now)
+    bench.look()
+    return lane
 
 
 def asking(window=4 * MIB, **more):
@@ -102,61 +101,70 @@ class TestMemory:
         bench.store.objects["/a"] = data
         stream, accepted, rest = opened(bench, **asking())
         got = bytearray(rest[0].payload)
-        memory = ring(accepted.lane_bytes)
-        bench.offers.pop(accepted.lane_token)
-        bench.core.lane_taken(accepted.lane_token, memory, bench.now)
-        bench.look()
-        boundaries = []
+        lane = taken(bench, accepted, accepted.lane_bytes)
+        rings = lane.segment
         for _ in range(200):
             bench.run(1)
             for message in bench.take():
-                assert message.offset == len(got)
                 if message.type is Type.RESULT:
+                    for at in range(len(got), message.offset, MIB):
+                        got += rings.part(at, min(MIB, message.offset - at))
                     assert message.payload == b""
                     assert got == data
-                    assert memory.closed
+                    assert lane.closed
                     assert bench.store.open_readers == 0
                     return
+                assert message.offset == len(got)
                 got += message.payload
                 if message.lane:
-                    got += memory.part(message.offset, message.lane)
-                    boundaries.append(len(got) % MIB)
-            limit = len(got) + 4 * MIB
-            bench.give(Message(Type.CREDIT, stream, offset=len(got), limit=limit))
+                    assert message.flags & Flag.WANT, "the broker is to be told"
+                    got += rings.part(message.offset, message.lane)
+                    limit = len(got) + 4 * MIB
+                    more = Message(Type.CREDIT, stream, offset=len(got), limit=limit)
+                    bench.give(more)
+            while lane.client.heard() or lane.client.mark > len(got):
+                count = min(lane.client.mark - len(got), rings.room(len(got)))
+                got += rings.part(len(got), count)
+                lane.client.ring(len(got) + 4 * MIB)
         raise AssertionError("the download does not end")
 
     def test_pieces_end_at_multiples(self, bench):
         bench.store.objects["/a"] = object_of(4 * MIB)
-        _, accepted, _ = opened(bench, **asking())
-        bench.offers.pop(accepted.lane_token)
-        bench.core.lane_taken(accepted.lane_token, ring(4 * MIB), bench.now)
-        bench.look()
+        _, accepted, rest = opened(bench, **asking())
+        lane = taken(bench, accepted)
+        bench.run(2)
+        rest += bench.take()
+        assert rest[-1].lane and rest[-1].offset + rest[-1].lane == MIB
+        plain = bench.store.readers[-1].readinto
+        sizes = []
+        bench.store.readers[-1].readinto = lambda v: sizes.append(len(v)) or plain(v)
         bench.run()
-        ends = [m.offset + m.size for m in bench.take() if m.lane]
-        assert ends[-2:] == [2 * MIB, 4 * MIB]
+        assert sizes[:3] == [MIB, MIB, MIB]
+        lane.client.heard()
+        assert lane.client.mark == 4 * MIB
 
     def test_the_ring_is_not_written_beyond_the_credit(self, bench):
         bench.store.objects["/a"] = object_of(3 * MIB)
         stream, accepted, rest = opened(bench, **asking(window=256 * KIB))
-        memory = ring(256 * KIB)
-        bench.offers.pop(accepted.lane_token)
-        bench.core.lane_taken(accepted.lane_token, memory, bench.now)
-        bench.look()
+        lane = taken(bench, accepted, 256 * KIB)
         bench.run()
-        for at in (256 * KIB, 300 * KIB):  # what was being read yet goes inline
-            rest += bench.take()
-            assert sum(message.size for message in rest) == at
-            limit = at + 44 * KIB
-            bench.give(Message(Type.CREDIT, stream, offset=at, limit=limit))
+        rest += bench.take()  # what was being read yet goes inline
+        at = 256 * KIB
+        assert sum(message.size for message in rest) == at
+        bench.give(Message(Type.CREDIT, stream, offset=at, limit=at + 44 * KIB))
+        bench.run()
+        (first,) = bench.take()
+        assert (first.offset, first.lane, first.flags) == (at, 44 * KIB, Flag.WANT)
+        for at in (300 * KIB, 344 * KIB):
+            lane.client.ring(at + 44 * KIB)
             bench.run()
-        rest += bench.take()
-        assert [m.lane for m in rest if m.lane] == [44 * KIB] * 2
-        flags = [message.flags & Flag.WANT for message in rest if message.lane]
-        assert flags == [Flag.WANT] + [0] * (len(flags) - 1)
-        before = bytes(memory.view)
+            lane.client.heard()
+            assert lane.client.mark == at + 44 * KIB
+        before = bytes(lane.segment.view)
+        lane.client.ring(1)
         bench.run()
-        assert bench.tasks == []
-        assert before == bytes(memory.view)
+        assert bench.take() == []
+        assert before == bytes(lane.segment.view)
         bench.give(Message(Type.CANCEL, stream))
         bench.run()
 
@@ -177,41 +185,56 @@ class TestMemory:
     def test_a_fault_in_mid_ring_ends_it(self, bench):
         bench.store.objects["/a"] = object_of(3 * MIB)
         _, accepted, _ = opened(bench, **asking())
-        memory = ring(4 * MIB)
-        bench.offers.pop(accepted.lane_token)
+        plain = bench.store.readers[-1].readinto
 
         def fails(view):
-            raise UnavailableError("no disk")
+            if bench.store.readers[-1].tell() >= 2 * MIB:
+                raise UnavailableError("no disk")
+            return plain(view)
 
         bench.store.readers[-1].readinto = fails
-        bench.core.lane_taken(accepted.lane_token, memory, bench.now)
-        bench.look()
+        lane = taken(bench, accepted)
         bench.run()
         *_, last = bench.take()
         assert isinstance(error_of(last), UnavailableError)
-        assert memory.closed
+        lane.client.heard()
+        assert lane.client.mark == 2 * MIB, "what was there before is told"
+        assert lane.closed
+        assert bench.store.open_readers == 0
 
     def test_a_lane_that_is_taken_too_late_is_let_go(self, bench):
         bench.store.objects["/a"] = object_of(MIB)
         stream, accepted, _ = opened(bench, **asking())
         bench.give(Message(Type.CANCEL, stream))
         bench.run()
-        memory = ring(4 * MIB)
-        bench.core.lane_taken(accepted.lane_token, memory, bench.now)
-        assert memory.closed
+        lane = Lane(4 * MIB)
+        bench.lanes.append(lane)
+        bench.core.lane_taken(accepted.lane_token, lane, bench.now)
+        bench.look()
+        assert lane.closed
 
     def test_a_client_that_is_lost_takes_its_lane_along(self, bench):
         bench.store.objects["/a"] = object_of(20 * MIB)
         _, accepted, _ = opened(bench, **asking())
-        memory = ring(4 * MIB)
-        bench.offers.pop(accepted.lane_token)
-        bench.core.lane_taken(accepted.lane_token, memory, bench.now)
-        bench.look()
+        lane = taken(bench, accepted)
         bench.run()
+        assert len(bench.listening) == 1, "it waits for credit"
         bench.core.disconnected(0, bench.now)
         bench.look()
         bench.run()
-        assert memory.closed
+        assert lane.closed
+
+    def test_a_bell_that_is_cut_is_not_listened_to(self, bench):
+        bench.store.objects["/a"] = object_of(20 * MIB)
+        stream, accepted, _ = opened(bench, **asking())
+        lane = taken(bench, accepted)
+        bench.run()
+        lane.client.close()
+        bench.run()
+        assert bench.listening == {} and bench.tasks == []
+        bench.give(Message(Type.CANCEL, stream))
+        bench.run()
+        assert lane.closed
 
 
 class TestFile:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from storagebus.broker import lanes
+from storagebus.broker.bell import Bell
 from storagebus.broker.lanes import Descriptor, abstract_name
 from storagebus.broker.segment import map_segment
 from storagebus.workers import lanedoor
@@ -63,9 +64,9 @@ class Doorkeeper:
 
     def close(self):
         self.door.close()
-        for segment in self.taken.values():
-            if segment is not None:
-                segment.close()
+        for lane in self.taken.values():
+            if lane is not None:
+                lane.close()
 
 
 @pytest.fixture
@@ -84,13 +85,16 @@ def test_memory_to_read(keeper):
     assert keeper.taken == {}, "not before the client has said that it has it"
     visitor.send(b"L")
     keeper.pump()
-    segment = keeper.taken[offer.token]
+    lane = keeper.taken[offer.token]
     theirs = map_segment(fd, SIZE, writable=False)
-    segment.view[:4] = b"data"
+    lane.segment.view[:4] = b"data"
     assert theirs.view[:4] == b"data"
     assert keeper.door.bytes_used == SIZE
-    segment.close()
-    segment.close()
+    lane.bell.ring(7)
+    bell = Bell(visitor)
+    assert bell.heard() and bell.mark == 7, "the connection is the lane's bell"
+    lane.close()
+    lane.close()
     assert keeper.door.bytes_used == 0
     theirs.close()
     os.close(fd)
@@ -104,10 +108,12 @@ def test_memory_to_write_is_in_use_at_once(keeper):
     visitor, (fd,) = keeper.fetch(offer.token)
     theirs = map_segment(fd, SIZE, writable=True)
     theirs.view[:4] = b"data"
-    assert keeper.taken[offer.token].view[:4] == b"data"
+    lane = keeper.taken[offer.token]
+    assert lane.segment.view[:4] == b"data"
     visitor.send(b"L")
-    keeper.pump()
-    assert visitor.recv(1) == b""
+    bell = Bell(visitor)
+    bell.ring(4)
+    assert lane.bell.heard() and lane.bell.mark == 4, "the word is none of it"
     theirs.close()
     os.close(fd)
     visitor.close()
