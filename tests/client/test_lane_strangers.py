@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -142,6 +143,7 @@ def test_a_ring_of_an_honest_stranger(liar: Liar, tmp_path: Path) -> None:
     with client_of(tmp_path) as client:
         assert read(client) == DATA
     segment.close()
+    os.close(fd)
 
 
 def test_bytes_beyond_the_ring(liar: Liar, tmp_path: Path) -> None:
@@ -152,6 +154,7 @@ def test_bytes_beyond_the_ring(liar: Liar, tmp_path: Path) -> None:
             read(client)
         assert read(client) == DATA
     segment.close()
+    os.close(fd)
 
 
 def test_bytes_in_a_lane_that_was_never_offered(liar: Liar, tmp_path: Path) -> None:
