@@ -9,8 +9,8 @@ BIN := .venv/bin
 WHEEL_BIN := build/wheel-venv/bin
 PIP := -m pip install -q --disable-pip-version-check --no-warn-script-location
 
-.PHONY: help demo test test-stores test-stores-long test-long lint types unit wheel dev \
-	clean bench chaos simulate
+.PHONY: help demo test test-wheel test-simulation test-rest test-stores \
+	test-stores-long test-long lint types unit wheel dev clean bench chaos simulate
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 20
@@ -46,11 +46,19 @@ wheel: dev
 	$(WHEEL_BIN)/python $(PIP) -U 'pip>=25.1'
 	$(WHEEL_BIN)/python $(PIP) "$$(echo dist/*.whl)[all]" --group dev
 
-test: lint types wheel  ## everything that CI checks: style, types, tests, wheel
+test: lint types test-wheel test-simulation test-rest  ## everything that CI checks: style, types, tests, wheel
+
+test-wheel: wheel
 	cd build && wheel-venv/bin/python -m pytest -q -c ../pyproject.toml --rootdir .. \
 		-m "not long and not stores" -k "not test_requirement or bus-filesystem" \
 		../tests/test_packaging.py ../tests/test_exports.py ../tests/test_conformance.py
-	$(BIN)/python -m pytest -q -m "not long" --durations 25
+
+# Nothing but arithmetic, so that with `make -j2` it may run beside the others.
+test-simulation: dev
+	nice -n 19 $(BIN)/python -m pytest -q tests/simulation
+
+test-rest: dev
+	$(BIN)/python -m pytest -q -m "not long" --ignore tests/simulation --durations 25
 
 unit: dev  ## the tests alone, and none that needs a storage server
 	$(BIN)/python -m pytest -q -m "not long and not stores"
