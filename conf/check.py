@@ -221,7 +221,7 @@ class _Check:
         if isinstance(known, InvalidStorageDriverError):
             self._problem((*path, "driver"), str(known))
             return
-        for parameter, message in known.check(parameters).items():
+        for parameter, message in known.check(parameters, whole=not lost).items():
             if parameter in lost:
                 continue  # said already
             key = (*path, "parameters", parameter) if parameter else path

@@ -16,10 +16,13 @@ from .blocks import OBJECT_BYTES_MAX
 from .client import AzureClients
 from .container import Container
 from .copying import copy_blob
-from .parameters import PUBLIC, parse_options
+from .parameters import PARAMETERS, PUBLIC, parse_options
 from .reader import FIRST_BYTES, VALIDATED_BYTES_MAX, open_reader
 from .reaper import AzureReaper
 from .uploads import Uploads
+
+__all__ = ["PARAMETERS", "AzureDriver", "parse_options"]
+"""The driver, and what the configuration checks its parameters by."""
 
 UPLOAD_BYTES = len(UPLOADS) + len("/~") + 32
 """What the name of an upload has besides root and path."""

@@ -16,12 +16,15 @@ from .client import S3Clients, check_region
 from .copying import copy_object
 from .listing import children_of
 from .order import Order
-from .parameters import PART_BYTES_MIN, PUBLIC, parse_options
+from .parameters import PARAMETERS, PART_BYTES_MIN, PUBLIC, parse_options
 from .parts import OBJECT_BYTES_MAX
 from .reader import S3Reader, open_reader, read_whole
 from .reaper import S3Reaper
 from .uploads import Uploads
 from .walk import DirectoryWalk
+
+__all__ = ["PARAMETERS", "S3Driver", "parse_options"]
+"""The driver, and what the configuration checks its parameters by."""
 
 RECORD_BYTES = len(UPLOADS) + len("/~/") + 32 + 8
 """What the key of an upload's record has besides root and path."""

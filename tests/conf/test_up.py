@@ -255,6 +255,15 @@ def test_an_executable_that_refuses_its_parameters_is_code_4(
     assert b"bucket: is missing" in err
 
 
+def test_parameters_are_checked_before_anything_is_started(up: Any) -> None:
+    running = up("--driver", "s3", "--parameters", '{"region": "us-east-1"}')
+    _, err = running.process.communicate(timeout=WAIT_S)
+    assert running.process.returncode == 4
+    assert err.decode() == (
+        "storagebus: services.default: the parameter 'bucket' is required\n"
+    )
+
+
 def test_a_driver_that_cannot_start_is_told_in_a_line(
     up: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
