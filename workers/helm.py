@@ -5,6 +5,9 @@ too long, and gives the helm to a new thread: the loop goes on, and the thread t
 held up becomes one of the pool's when the driver lets go. So a stuck disk silences the
 loop for some milliseconds, and a job that is as quick as expected costs no wake-up.
 
+A job that waits for a processor only, on a machine that is busy, keeps the
+helm for longer: another thread would wait for the same.
+
 The loop's sockets and state wander from thread to thread with the helm. That is safe
 because a thread touches them only while it has the helm, loses it only in the middle
 of a job, which touches none of them, and takes a lock before it goes on after one.
@@ -16,10 +19,13 @@ import threading
 import time
 from collections.abc import Callable
 
+from .effort import could_run
 from .schedule import Task
 
 LOOK_S = 0.005
 """Time between two looks; a job that is seen twice has taken at least so long."""
+BUSY_LOOKS_MAX = 20
+"""Looks after which a job loses the helm although nothing holds it up but work."""
 IDLE_LOOKS_MAX = 100
 """Looks without a job after which the lookout sleeps until there is one."""
 THREADS_NAME = "storagebus-loop"
@@ -43,6 +49,7 @@ class Helm:
         self._drive = drive
         self._lock = threading.Lock()
         self._task: Task | None = None
+        self._pilot = 0
         self._jobs = 0
         self._alarm = threading.Event()
         self._looking = False
@@ -76,16 +83,24 @@ class Helm:
 
     def _man(self, held: int | None) -> None:
         threading.Thread(
-            target=self._drive, args=(held,), name=THREADS_NAME, daemon=True
+            target=self._steer, args=(held,), name=THREADS_NAME, daemon=True
         ).start()
+
+    def _steer(self, held: int | None) -> None:
+        self._pilot = threading.get_native_id()
+        self._drive(held)
 
     def _look(self) -> None:
         """The lookout's work."""
-        seen, jobs, idle = None, 0, 0
+        seen, jobs, idle, busy = None, 0, 0, 0
         while not self._ended:
             time.sleep(LOOK_S)
             task = self._task
-            if task is not None and task is seen:
+            if task is None or task is not seen:
+                busy = 0
+            elif could_run(self._pilot) and busy < BUSY_LOOKS_MAX:
+                busy += 1
+            else:
                 self._hand_over(task)
             seen = task
             idle = 0 if self._jobs != jobs else idle + 1

@@ -27,6 +27,7 @@ from .actions import LetGo, Listen, Note, Offers, Send, Start, Stop, Withdraw
 from .bells import Bells
 from .core import WorkerCore
 from .direct import DirectCall, Reply
+from .effort import effort, spent_us
 from .helm import Helm
 from .jobs import Outcome
 from .lanedoor import LaneDoor
@@ -314,6 +315,7 @@ class WorkerLoop:
             if call is not None and not self.core.direct.begin(task, now):
                 self.reply(self.core.direct.decline(call, NO_SLOT, NO_SLOT_S))
                 continue
+            before = effort()
             self._helm.leave(task)
             outcome = self._threads.attempt(task)
             if not self._helm.back(task):
@@ -321,7 +323,8 @@ class WorkerLoop:
             if isinstance(outcome, BaseException):
                 raise outcome
             began, now = now, time.monotonic()
-            self._pace.took(task.stream.operation, (now - began) * 1_000_000, now)
+            spent = spent_us(before, effort(), (now - began) * 1_000_000)
+            self._pace.took(task.stream.operation, spent, now)
             self._obey(now)  # what came before the outcome goes before it
             self._finished(task, outcome, now)
         return None

@@ -12,6 +12,7 @@ import pytest
 
 from storagebus.drivers.progress import Steps
 from storagebus.workers.helm import (
+    BUSY_LOOKS_MAX,
     IDLE_LOOKS_MAX,
     LOOK_S,
     LOOKOUT_NAME,
@@ -114,6 +115,21 @@ def test_a_job_that_hangs_loses_the_helm_and_others_go_on(loop) -> None:
     loop.until(lambda: len(loop.lost) == 1)
     assert loop.held == [task.stream.operation for task in loop.lost]
     assert loop.kept[0] is not loop.lost[0]
+
+
+def test_a_job_that_works_for_long_loses_the_helm_later(loop) -> None:
+    ends = time.monotonic() + 20 * BUSY_LOOKS_MAX * LOOK_S
+
+    def work() -> None:
+        while loop.helm.changes == 0 and time.monotonic() < ends:
+            pass
+
+    began = time.monotonic()
+    loop.give(work)
+    loop.until(lambda: len(loop.lost) == 1)
+    assert loop.helm.changes == 1
+    # Each wait of the thread for the interpreter may end it earlier than this.
+    assert time.monotonic() - began >= LOOK_S
 
 
 def test_without_a_thread_to_be_had_it_tries_again(loop, monkeypatch) -> None:
