@@ -13,6 +13,7 @@ from ..broker.lanes import Descriptor
 from ..drivers.contract import FileRange
 from ..drivers.errors import DataLossError, InvalidStateError
 from ..drivers.oserrors import from_os_error
+from .turns import LARGE_BYTES, copies
 
 CALL_BYTES_MAX = 1 << 30
 """What one system call is asked for."""
@@ -87,6 +88,7 @@ class FileLane:
         self._at = start
         self._end = end
         self._path = path
+        self._probe = bytearray(1)
         os.lseek(file.fileno(), start, os.SEEK_SET)
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_SEQUENTIAL)
 
@@ -163,7 +165,11 @@ class FileLane:
         while got < wanted:
             part = view[got : min(wanted, got + CALL_BYTES_MAX)]
             try:
-                count = os.preadv(fd, [part], self._at + got)
+                if self._takes_turns(fd, self._at + got, len(part)):
+                    with copies.take():
+                        count = os.preadv(fd, [part], self._at + got)
+                else:
+                    count = os.preadv(fd, [part], self._at + got)
             except OSError as error:
                 raise from_os_error(error, self._path) from error
             self._check(count, self._at + got)
@@ -172,12 +178,27 @@ class FileLane:
 
     def _read(self, fd: int, ahead: int, size: int) -> bytes:
         at = self._at + ahead
+        size = min(size, CALL_BYTES_MAX)
         try:
-            data = os.pread(fd, min(size, CALL_BYTES_MAX), at)
+            if self._takes_turns(fd, at, size):
+                with copies.take():
+                    data = os.pread(fd, size, at)
+            else:
+                data = os.pread(fd, size, at)
         except OSError as error:
             raise from_os_error(error, self._path) from error
         self._check(len(data), at)
         return data
+
+    def _takes_turns(self, fd: int, at: int, size: int) -> bool:
+        """Whether a read is a large copy and nothing else: its end is in memory. What
+        comes from a disk waits for that, and better beside others."""
+        if size < LARGE_BYTES:
+            return False
+        try:
+            return os.preadv(fd, [self._probe], at + size - 1, os.RWF_NOWAIT) == 1
+        except OSError:
+            return False  # not in memory, or this file system cannot tell
 
     def _check(self, count: int, at: int) -> None:
         if not count:
