@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from ..drivers.contract import FileInfo, StorageDriver
+from ..drivers.contract import FileInfo, StorageDriver, Walk
 from ..drivers.errors import (
     DataLossError,
     InvalidPathError,
@@ -115,10 +115,10 @@ def get_tree(
         decode_names: undo `put_tree(encode_names=True)`.
 
     Raises:
-        PathNotFoundError: no directory `prefix`.
+        PathNotFoundError: no directory `prefix`; says so if it is an object.
         StorageError: `root` cannot be made; typed by the reason.
     """
-    with store.walk(prefix) as walk:
+    with _walk(store, prefix) as walk:
         try:
             Path(root).mkdir(parents=True, exist_ok=True)
             destination = os.open(root, _DIRECTORY)
@@ -172,6 +172,15 @@ def local_names(path: str, prefix: str, decode_names: bool) -> list[bytes]:
         if name in (b"", b".", b"..") or b"/" in name or b"\0" in name:
             raise InvalidPathError("decodes to no name of a file", path=path)
     return decoded
+
+
+def _walk(store: StorageDriver, prefix: str) -> Walk:
+    try:
+        return store.walk(prefix)
+    except PathNotFoundError:
+        store.stat(prefix)  # raises it again where there is nothing
+        detail = "an object, not a directory; without -r it is fetched"
+        raise PathNotFoundError(detail, path=prefix) from None
 
 
 def _object(store: StorageDriver, remote: str) -> FileInfo:

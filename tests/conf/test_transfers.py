@@ -160,6 +160,15 @@ def test_errors_have_their_codes(
     assert run.store.get_content("/a") == b"old"
 
 
+def test_r_is_for_directories_and_says_so(run: Any, tmp_path: Path) -> None:
+    run.store.put_content("/a/b", b"x")
+    ran = run("get", "-r", "/a/b", str(tmp_path / "x"))
+    assert ran.code == 3
+    said = "an object, not a directory; without -r it is fetched: /a/b\n"
+    assert ran.err == f"storagebus: path not found: {said}"
+    assert not (tmp_path / "x").exists()
+
+
 def test_on_a_terminal_there_is_a_bar(tmp_path: Path) -> None:
     (tmp_path / "tree").mkdir()
     (tmp_path / "tree" / "big").write_bytes(CONTENT)
