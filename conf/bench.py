@@ -14,7 +14,7 @@ from click.core import ParameterSource
 from ..drivers.contract import StorageDriver
 from ..drivers.errors import PathNotFoundError, StorageError
 from .memory import Memory
-from .options import DEADLINE_S, DEADLINE_S_MAX, ENDPOINT_HELP, json_option
+from .options import DEADLINE_S, DEADLINE_S_MAX, ENDPOINT_HELP, Seconds, json_option
 from .output import print_json, size_text
 from .parameters import parameters_option
 from .phases import HEADING, Row, phases, run
@@ -79,7 +79,7 @@ class Size(click.ParamType[int]):
 )
 @click.option(
     "--seconds",
-    type=click.FloatRange(0, SECONDS_MAX, min_open=True),
+    type=Seconds(0, SECONDS_MAX, min_open=True),
     default=SECONDS,
     show_default="20",
     metavar="S",
@@ -117,7 +117,7 @@ class Size(click.ParamType[int]):
 )
 @click.option(
     "--deadline",
-    type=click.FloatRange(0, DEADLINE_S_MAX, min_open=True),
+    type=Seconds(0, DEADLINE_S_MAX, min_open=True),
     default=DEADLINE_S,
     show_default="30",
     metavar="SECONDS",

@@ -16,6 +16,7 @@ from ..drivers.errors import (
     UnavailableError,
 )
 from .options import (
+    Seconds,
     Target,
     endpoint_option,
     json_option,
@@ -136,7 +137,7 @@ def drain(target: Target, worker: str) -> None:
 )
 @click.option(
     "--timeout",
-    type=click.FloatRange(0, TIMEOUT_S_MAX),
+    type=Seconds(0, TIMEOUT_S_MAX),
     default=TIMEOUT_S,
     show_default=True,
     metavar="SECONDS",

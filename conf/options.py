@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -57,6 +58,18 @@ def opened(target: Target) -> Iterator[StorageDriver]:
         yield store
 
 
+class Seconds(click.FloatRange):
+    """A number of seconds: a range leaves out what is no number, which is in none."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        seconds: float = super().convert(value, param, ctx)
+        if math.isnan(seconds):
+            self.fail(f"{value!r} is not a number of seconds", param, ctx)
+        return seconds
+
+
 def service_option(*, default: str | None, help: str) -> Callable[[_F], _F]:
     """The option --service."""
     return click.option(
@@ -107,7 +120,7 @@ def _endpoints(
 
 _deadline = click.option(
     "--deadline",
-    type=click.FloatRange(0, DEADLINE_S_MAX, min_open=True),
+    type=Seconds(0, DEADLINE_S_MAX, min_open=True),
     default=DEADLINE_S,
     envvar="STORAGEBUS_DEADLINE",
     show_default=True,

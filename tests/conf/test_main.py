@@ -109,6 +109,10 @@ def test_a_traceback_only_on_demand(run: Any, monkeypatch: pytest.MonkeyPatch) -
         (["cat", "--offset", "x", "/a"], "'x' is not a valid integer"),
         (["ls", "--deadline", "0"], "--deadline"),
         (["ls", "--deadline", "soon"], "--deadline"),
+        (["ls", "--deadline", "nan"], "--deadline"),
+        (["ls", "--deadline", "inf"], "--deadline"),
+        (["ready", "--timeout", "nan"], "--timeout"),
+        (["bench", "--driver", "inmemory", "--seconds", "nan"], "--seconds"),
         (["conf", "nosuch"], "see storagebus conf --help"),
     ],
 )
