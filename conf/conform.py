@@ -10,7 +10,13 @@ import click
 
 from ..drivers import conformance, create
 from ..drivers.errors import StorageError
-from .options import ENDPOINT_HELP, json_option
+from .options import (
+    DEADLINE_S,
+    DEADLINE_S_MAX,
+    ENDPOINT_HELP,
+    Seconds,
+    json_option,
+)
 from .output import print_json
 from .parameters import parameters_option
 
@@ -33,6 +39,12 @@ class _Failed(StorageError):
 )
 @click.option("--endpoint", metavar="ADDRESS", help=ENDPOINT_HELP)
 @click.option("--service", metavar="NAME", help="The service to check.")
+@click.option(
+    "--deadline",
+    type=Seconds(0, DEADLINE_S_MAX, min_open=True),
+    metavar="SECONDS",
+    help=f"Time for each call to the service.  [default: {DEADLINE_S:g}]",
+)
 @click.option("--long", "is_long", is_flag=True, help="Full sizes: many minutes.")
 @click.option(
     "--only",
@@ -48,6 +60,7 @@ def conform(
     as_child: bool,
     endpoint: str | None,
     service: str | None,
+    deadline: float | None,
     is_long: bool,
     only: tuple[str, ...],
     seed: str | None,
@@ -65,7 +78,7 @@ def conform(
       storagebus conform --driver acme --parameters '{"bucket": "b"}' --child
       storagebus conform --endpoint ipc:///run/storagebus/clients --service default
     """
-    check = _way(driver, parameters, as_child, endpoint, service)
+    check = _way(driver, parameters, as_child, endpoint, service, deadline)
 
     def show(result: Result) -> None:
         if as_json:
@@ -91,6 +104,7 @@ def _way(
     as_child: bool,
     endpoint: str | None,
     service: str | None,
+    deadline: float | None,
 ) -> Callable[..., Report]:
     """How the driver is reached, from the options."""
     if (driver is None) == (endpoint is None):
@@ -101,9 +115,11 @@ def _way(
         if parameters is not None or as_child:
             raise click.UsageError("--parameters and --child are for --driver")
         addresses = [part.strip() for part in endpoint.split(",")]
-        return partial(conformance.bus, addresses, service or "default")
-    if service is not None:
-        raise click.UsageError("--service is for --endpoint")
+        name = service or "default"
+        return partial(conformance.bus, addresses, name, deadline=deadline)
+    for option, value in (("--service", service), ("--deadline", deadline)):
+        if value is not None:
+            raise click.UsageError(f"{option} is for --endpoint")
     assert driver is not None
     given = parameters or {}
     if as_child:

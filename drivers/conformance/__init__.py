@@ -108,6 +108,7 @@ def bus(
     only: str | Iterable[str] | None = None,
     progress: Progress | None = None,
     *,
+    deadline: float | None = None,
     seed: str | None = None,
 ) -> Report:
     """Check a service of a running bus, through its broker and workers.
@@ -115,12 +116,17 @@ def bus(
     Args:
         endpoint: where the broker listens, or a list of brokers.
         service: which of its services.
+        deadline: seconds for each call; None for the client's default.
 
     The other parameters and errors are those of `in_process`.
     """
 
+    given: dict[str, Any] = {"endpoint": endpoint, "service": service}
+    if deadline is not None:
+        given["deadline"] = deadline
+
     def make_client() -> Any:
-        return create("bus", {"endpoint": endpoint, "service": service})
+        return create("bus", given)
 
     return _run(make_client, long, only, progress, seed)
 

@@ -1,5 +1,6 @@
 import json
 import re
+import time
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,8 @@ def test_json(run: Any) -> None:
         ([], 2),
         (["--driver", "inmemory", "--endpoint", "ipc:///x"], 2),
         (["--driver", "inmemory", "--service", "x"], 2),
+        (["--driver", "inmemory", "--deadline", "5"], 2),
+        (["--endpoint", "ipc:///x", "--deadline", "0"], 2),
         (["--endpoint", "ipc:///x", "--child"], 2),
         (["--endpoint", "ipc:///x", "--parameters", "{}"], 2),
         (["--driver", "inmemory", "--parameters", "no json"], 2),
@@ -86,3 +89,11 @@ def test_wrong_ways_to_ask(run: Any, args: list[str], code: int) -> None:
     ran = run("conform", *args)
     assert ran.code == code, ran.err
     assert ran.err.count("\n") == 1
+
+
+def test_the_deadline_is_of_each_call(run: Any, tmp_path: Path) -> None:
+    """Nobody is there; the client's own default would be half a minute."""
+    started = time.monotonic()
+    ran = run("conform", "--endpoint", f"ipc://{tmp_path}/x", "--deadline", "0.5")
+    assert ran.code in (7, 8), ran.err
+    assert time.monotonic() - started < 10
