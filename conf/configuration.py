@@ -13,7 +13,8 @@ from .listener import listener
 from .load import load
 from .options import json_option
 from .output import print_json
-from .problems import ConfigurationError
+from .problems import NO_SERVICE, ConfigurationError, Problem
+from .schema import Configuration
 from .show import as_toml, shown_fields
 from .supervisor import supervisor
 
@@ -51,7 +52,7 @@ def check(file: Path, as_json: bool) -> None:
       storagebus conf check --json storagebus.toml
     """
     try:
-        load(file, os.environ)
+        _check_purpose(load(file, os.environ), file)
     except ConfigurationError as error:
         for problem in error.problems:
             if as_json:
@@ -64,6 +65,18 @@ def check(file: Path, as_json: bool) -> None:
         ) from error
     if not as_json:
         click.echo(f"{file}: no problems")
+
+
+def _check_purpose(configuration: Configuration, file: Path) -> None:
+    """Nothing can be run from a file without a service, but a broker of its own.
+
+    Raises:
+        ConfigurationError: not even that.
+    """
+    broker = configuration.broker
+    if not configuration.services and not (broker.clients or broker.workers):
+        problem = Problem(str(file), None, "services", NO_SERVICE)
+        raise ConfigurationError([problem])
 
 
 @conf.command()

@@ -11,6 +11,8 @@ from ..drivers.errors import InvalidParameterError
 PROBLEMS_MAX = 200
 """More than these are counted, not kept: a wrong file may have a problem a line."""
 
+NO_SERVICE = "no service is configured; add [services.NAME]"
+
 
 @dataclass(frozen=True, slots=True)
 class Problem:

@@ -27,6 +27,7 @@ from .options import json_option
 from .output import print_json
 from .parameters import parameters_option
 from .private import private_directory
+from .problems import NO_SERVICE
 from .processes import config_option
 from .schema import Configuration
 from .systemd import Systemd
@@ -98,7 +99,7 @@ def up(
         options["broker", "processes"] = "--brokers", brokers
     configuration = load(config, os.environ, options=options)
     if not configuration.services:
-        raise InvalidParameterError("no service is configured; add [services.NAME]")
+        raise InvalidParameterError(NO_SERVICE)
     systemd = Systemd()
     with _with_doors(configuration) as complete, _signals() as stopping:
         _run(complete, stopping, systemd, faults, as_json=as_json)

@@ -36,6 +36,19 @@ def test_check_prints_every_problem_on_a_line(run: Any, tmp_path: Path) -> None:
     assert ran.err == f"storagebus: invalid parameter: 2 problems in {path}\n"
 
 
+def test_a_file_from_which_nothing_can_be_run(run: Any, tmp_path: Path) -> None:
+    file = tmp_path / "storagebus.toml"
+    for text in ("", "# nothing\n", "[broker]\nheartbeat_ms = 5000\n"):
+        file.write_text(text)
+        ran = run("conf", "check", str(file))
+        assert ran.code == 4
+        said = f"{file}: services: no service is configured; add [services.NAME]\n"
+        assert ran.out == said
+    assert run("up", "--config", str(file)).code == 4
+    file.write_text("[broker]\nclients = 'ipc:///tmp/c'\n")
+    assert run("conf", "check", str(file)).code == 0  # a broker of its own
+
+
 def test_check_in_json(run: Any, tmp_path: Path) -> None:
     path = tmp_path / "bad.toml"
     path.write_text(BAD)
