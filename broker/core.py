@@ -198,11 +198,11 @@ class BrokerCore:
 
     def next_deadline(self) -> float:
         """When `tick` is due, on the clock of `now`."""
-        first = self._beat_at
-        for due in (self._sweep_at, self.switch.next_deadline()):
-            if due is not None and due < first:
-                first = due
-        return first
+        first, swept = self._beat_at, self._sweep_at
+        if swept is not None and swept < first:
+            first = swept
+        due = self.switch.next_deadline()
+        return first if due is None or due >= first else due
 
     def drain(self, worker: WorkerSession) -> None:
         """Unroute a worker, then tell it: after this message no OPEN follows."""

@@ -27,7 +27,7 @@ from .dealer import (
     set_options,
     take_event,
 )
-from .sessions import Door, Peer
+from .sessions import Door, Peer, make_peer
 from .wire import FRAMES_MAX, Message, Payload, decode, encode
 
 # Anybody may knock at the clients' door, so that its input is bounded, and it has no
@@ -95,12 +95,12 @@ class DoorSocket:
 
         Payloads stay ZeroMQ's own frames, so that they are passed on without a copy.
         """
-        receive = self._socket.recv
+        receive, door = self._socket.recv, self.door
         for taken in range(most):
             if taken == 1 and not has_input(self._socket):
                 return
             try:
-                peer = Peer(self.door, receive(NOW))
+                peer = make_peer((door, receive(NOW)))
             except zmq.Again:
                 return
             # Behind the routing id there is always a frame, be it an empty one.

@@ -157,8 +157,9 @@ class Broker:
         now = time.monotonic()
         if now >= self.core.next_deadline():
             self.core.tick(now)
-        self._flush(now)
-        self._tell(now)
+            self._flush(now)
+        if self.core.notices or self._rate.silenced:
+            self._tell(now)
 
     def _tell(self, now: float) -> None:
         """Log what the core has to tell, but not without end."""

@@ -21,6 +21,7 @@ from .wire import (
     Type,
     check_item,
     pack_map,
+    pack_own,
     unpack_unchecked,
 )
 
@@ -356,6 +357,18 @@ def make(cls: type[_T], **given: Any) -> _T:
     made = object.__new__(cls)
     vars(made).update(given)
     return made
+
+
+def pack_vouched(client: str, user: str, attempt: int, queued_us: int) -> bytes:
+    """As `pack(Vouched(...))`, for every OPEN that passes a broker: a third of it."""
+    given: dict[str, Any] = {"client": client}
+    if user:
+        given["user"] = user
+    if attempt != 1:
+        given["attempt"] = attempt
+    if queued_us:
+        given["queued_us"] = queued_us
+    return pack_own(given)
 
 
 def parse(cls: type[_T], packed: bytes) -> _T:

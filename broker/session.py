@@ -122,16 +122,21 @@ class PeerSession:
             [Lost(_gone("the connection to the broker was lost"))] if was_open else []
         )
 
+    def hears(self, message: Message, now: float) -> bool:
+        """Take a stream's message, as nearly all are; whether it is of this session,
+        and not of another incarnation. For its owner it is as good as `Delivered`."""
+        if self.state is not State.OPEN or message.epoch != self.epoch:
+            return False
+        self._heard = now
+        self.asked = None
+        return True
+
     def received(
         self, message: Message, now: float
     ) -> tuple[list[Message], list[Event]]:
         """Take a message; returns what to send and what has happened."""
         if message.stream:
-            if self.state is not State.OPEN or message.epoch != self.epoch:
-                return [], []  # of another incarnation
-            self._heard = now
-            self.asked = None
-            return [], [Delivered(message)]
+            return [], [Delivered(message)] if self.hears(message, now) else []
         if message.type is Type.WELCOME:
             return self._welcomed(message, now)
         if message.type is Type.GOAWAY:

@@ -5,12 +5,13 @@ Records only; what happens to them is the business of `core`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from enum import StrEnum
+from functools import partial
 from typing import NamedTuple
 
 from .budget import Flow
-from .messages import STREAMS, Hello, Load, Operation
+from .messages import NAME_CHARACTERS_MAX, STREAMS, Hello, Load, Operation
 from .outliers import Score
 from .wire import Message
 
@@ -27,6 +28,10 @@ class Peer(NamedTuple):
 
     door: Door
     routing_id: bytes
+
+
+make_peer: Callable[[tuple[Door, bytes]], Peer] = partial(tuple.__new__, Peer)
+"""A peer from both of its attributes, for every message: see `wire`."""
 
 
 class Line(StrEnum):
@@ -137,7 +142,7 @@ class ClientSession:
         self.peer = peer
         self.epoch = epoch
         self.hello = hello
-        self.label = f"{hello.name or 'client'}#{epoch}"
+        self.label = f"{hello.name or 'client'}#{epoch}"[:NAME_CHARACTERS_MAX]
         self.user = ""
         self.spoken = False
         self.drained = False

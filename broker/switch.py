@@ -27,12 +27,9 @@ from .backlog import Backlog
 from .budget import Budget, Flow
 from .messages import (
     INLINE_BYTES_MAX,
-    NAME_CHARACTERS_MAX,
     STREAMS,
-    Vouched,
     error_message,
-    make,
-    pack,
+    pack_vouched,
 )
 from .outliers import OWN_FAULTS
 from .poison import Poison, digest_of
@@ -352,20 +349,10 @@ class Switch:
         worker.take(stream)
         stream.attempt += 1
         waited_us = int((now - stream.arrived) * 1_000_000)
-        name = client.label[:NAME_CHARACTERS_MAX]
-        vouched = make(
-            Vouched,
-            client=name,
-            user=client.user,
-            attempt=stream.attempt,
-            queued_us=waited_us,
-        )
+        vouched = pack_vouched(client.label, client.user, stream.attempt, waited_us)
         left_ms = max(1, int((stream.expires - now) * 1000))
         limit = stream.flow.passed if stream.flow is not None else opened.limit
-        self._to_worker(
-            stream,
-            opened._replace(budget_ms=left_ms, limit=limit, vouched=pack(vouched)),
-        )
+        self._to_worker(stream, opened.forwarded(limit, left_ms, vouched))
 
     def _expired(self, stream: Stream) -> None:
         self.counters["expired"] += 1

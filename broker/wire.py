@@ -21,6 +21,8 @@ MAGIC = b"SB"
 VERSION = 1
 HEADER = struct.Struct(">2sBBHHIIIIQQQQ")
 HEADER_BYTES = HEADER.size
+_STARTED = struct.Struct(">4sHHIIIIQQQQ")
+"""The same with its first three fields as one: see `_STARTS`."""
 MAP_BYTES_MAX = 16_384
 HEAD_BYTES_MAX = HEADER_BYTES + 2 * MAP_BYTES_MAX + 456
 CHUNK_BYTES_MAX = 1_048_576
@@ -74,13 +76,17 @@ class Flag(IntFlag):
 
 
 TERMINAL = frozenset({Type.RESULT, Type.ERROR})
-_FLAGS = int(Flag.WANT)
+WANT = int(Flag.WANT)
+"""The flag as a plain number, for who looks at it in every DATA."""
+_FLAGS = WANT
 _LANE = int(Flag.LANE)
 _WITH_PAYLOAD = frozenset({Type.OPEN, Type.DATA, Type.RESULT})
-_TYPES: dict[int, tuple[Type, bool, bool]] = {
-    kind.value: (kind, kind < Type.OPEN, kind in _WITH_PAYLOAD) for kind in Type
+_STARTS: dict[bytes, tuple[Type, bool, bool]] = {
+    MAGIC + bytes((VERSION, kind)): (kind, kind < Type.OPEN, kind in _WITH_PAYLOAD)
+    for kind in Type
 }
-"""By number: the type, whether it is the session's own, whether it takes a payload."""
+"""By the first bytes of a head, which are magic, version and type: the type, whether it
+is the session's own, whether it takes a payload."""
 
 Payload = bytes | memoryview
 
@@ -143,6 +149,16 @@ class Message(NamedTuple):
             (kind, stream, code, flags, offset, limit, budget_ms, epoch, *rest)
         )
 
+    def in_session(self, epoch: int) -> Message:
+        """The same message in another session."""
+        return self.readdressed(self.stream, epoch)
+
+    def forwarded(self, limit: int, budget_ms: int, vouched: bytes) -> Message:
+        """An OPEN as a worker gets it, but for its address."""
+        kind, stream, code, flags, offset, _, _, epoch, fields, _, payload, _ = self
+        head = (kind, stream, code, flags, offset, limit, budget_ms, epoch)
+        return _message((*head, fields, vouched, payload, 0))
+
 
 _message: Callable[[tuple[Any, ...]], Message] = partial(tuple.__new__, Message)
 """A message from all of its attributes: what a named tuple's own constructor does, at a
@@ -151,26 +167,38 @@ third of its time."""
 
 def encode(message: Message) -> list[Payload]:
     """The frames of a message: its head, and its payload if it has one."""
-    payload = message.payload
+    (
+        kind,
+        stream,
+        code,
+        flags,
+        offset,
+        limit,
+        budget_ms,
+        epoch,
+        fields,
+        vouched,
+        payload,
+        lane,
+    ) = message
     length = len(payload)
-    lane = message.lane
     head = HEADER.pack(
         MAGIC,
         VERSION,
-        message.type,
-        message.flags | _LANE if lane else message.flags,
-        message.code,
-        len(message.fields),
+        kind,
+        flags | _LANE if lane else flags,
+        code,
+        len(fields),
         length or lane,
-        message.budget_ms,
+        budget_ms,
         0,
-        message.stream,
-        message.offset,
-        message.limit,
-        message.epoch,
+        stream,
+        offset,
+        limit,
+        epoch,
     )
-    if message.fields or message.vouched:
-        head = b"".join((head, message.fields, message.vouched))
+    if fields or vouched:
+        head = b"".join((head, fields, vouched))
     return [head, payload] if length else [head]
 
 
@@ -185,53 +213,52 @@ def decode(frames: Sequence[Payload], *, from_broker: bool) -> Message:
         ProtocolError: says which rule is broken; never anything else, whatever the
             frames hold.
     """
-    if not 1 <= len(frames) <= 2:
-        raise ProtocolError(f"a message has 1 or 2 frames, not {len(frames)}")
+    count = len(frames)
+    if not 1 <= count <= FRAMES_MAX:
+        raise ProtocolError(f"a message has 1 or {FRAMES_MAX} frames, not {count}")
     head = bytes(frames[0])
-    if not HEADER_BYTES <= len(head) <= HEAD_BYTES_MAX:
+    size = len(head)
+    if not HEADER_BYTES <= size <= HEAD_BYTES_MAX:
         raise ProtocolError(
-            f"a head has {HEADER_BYTES} to {HEAD_BYTES_MAX} bytes, not {len(head)}"
+            f"a head has {HEADER_BYTES} to {HEAD_BYTES_MAX} bytes, not {size}"
         )
     (
-        magic,
-        version,
-        type_,
+        start,
         flags,
         code,
         map_length,
-        payload_length,
+        length,
         budget_ms,
         _spare,
         stream,
         offset,
         limit,
         epoch,
-    ) = HEADER.unpack_from(head)
-    if magic != MAGIC:
-        raise ProtocolError("the head does not start with SB")
-    if version != VERSION:
-        raise ProtocolError(f"header version {version}; this side speaks {VERSION}")
-    if type_ not in _TYPES:
-        raise ProtocolError(f"unknown message type {type_}")
-    kind, of_session, takes_payload = _TYPES[type_]
+    ) = _STARTED.unpack_from(head)
+    known = _STARTS.get(start)
+    if known is None:
+        raise _stranger(start)
+    kind, of_session, takes_payload = known
     if of_session is not (stream == 0):
         raise ProtocolError(f"{kind.name} with stream id {stream}")
     if stream | offset | limit | epoch > NUMBER_MAX:
         raise ProtocolError(f"{kind.name}: a number of 2^53 or more")
     map_end = HEADER_BYTES + map_length
-    if map_length > MAP_BYTES_MAX or map_end > len(head):
+    if map_length > MAP_BYTES_MAX or map_end > size:
         raise ProtocolError(f"{kind.name}: map_length {map_length} does not fit")
-    vouched = head[map_end:]
-    if vouched and not (from_broker and kind is Type.OPEN):
-        raise ProtocolError(f"{kind.name}: bytes behind the map")
+    vouched = b""
+    if map_end < size:
+        vouched = head[map_end:]
+        if not from_broker or kind is not Type.OPEN:
+            raise ProtocolError(f"{kind.name}: bytes behind the map")
     payload: Payload = b""
     lane = 0
     if flags & _LANE and kind is Type.DATA:
-        lane = payload_length
-        _check_lane(lane, offset, len(frames))
-    elif payload_length or len(frames) == 2:
-        payload = frames[1] if len(frames) == 2 else b""
-        _check_payload(kind, takes_payload, payload_length, payload, offset)
+        lane = length
+        _check_lane(lane, offset, count)
+    elif length or count > 1:
+        payload = frames[1] if count > 1 else b""
+        _check_payload(kind, takes_payload, length, payload, offset)
     return _message(
         (
             kind,
@@ -248,6 +275,16 @@ def decode(frames: Sequence[Payload], *, from_broker: bool) -> Message:
             lane,
         )
     )
+
+
+def _stranger(start: bytes) -> ProtocolError:
+    """What is wrong with the first bytes of a head."""
+    magic, version, kind = start[:2], start[2], start[3]
+    if magic != MAGIC:
+        return ProtocolError("the head does not start with SB")
+    if version != VERSION:
+        return ProtocolError(f"header version {version}; this side speaks {VERSION}")
+    return ProtocolError(f"unknown message type {kind}")
 
 
 def _check_lane(count: int, offset: int, frames: int) -> None:
@@ -288,6 +325,11 @@ def pack_map(fields: dict[str, Any]) -> bytes:
     if len(packed) > MAP_BYTES_MAX:
         raise ProtocolError(f"a map of {len(packed)} bytes; limit {MAP_BYTES_MAX}")
     return packed
+
+
+def pack_own(fields: dict[str, str | int]) -> bytes:
+    """As `pack_map`, for a few values of the bus's own that need no check."""
+    return _pack_flat(fields)
 
 
 def unpack_map(packed: bytes) -> dict[str, Any]:

@@ -125,10 +125,14 @@ class ClientCore:
         broker = self.brokers[index]
         out = Output()
         broker.heard(now)
+        session = broker.session
         try:
-            messages, events = broker.session.received(message, now)
-            self._send(broker, messages, out)
-            self._happened(broker, events, now, out)
+            if not message.stream:
+                messages, events = session.received(message, now)
+                self._send(broker, messages, out)
+                self._happened(broker, events, now, out)
+            elif session.hears(message, now):
+                self._deliver(broker, message, now, out)
         except ProtocolError as error:
             self._break(broker, Reason.PROTOCOL, str(error), now, out)
         return out

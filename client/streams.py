@@ -22,7 +22,15 @@ from ..broker.messages import (
     error_of,
     parse,
 )
-from ..broker.wire import BUDGET_MS_MAX, CHUNK_BYTES_MAX, Flag, Message, Payload, Type
+from ..broker.wire import (
+    BUDGET_MS_MAX,
+    CHUNK_BYTES_MAX,
+    WANT,
+    Flag,
+    Message,
+    Payload,
+    Type,
+)
 from ..drivers.errors import (
     DataLossError,
     DeadlineExceededError,
@@ -223,7 +231,7 @@ class Download(Stream):
         out.events.append((self.key, Finished(result, b"", size)))
 
     def _arrive(self, message: Message, out: Output) -> bool:
-        want = bool(message.flags & Flag.WANT)
+        want = bool(message.flags & WANT)
         if not self.inflow.accept(message.offset, message.size, want):
             return False
         if message.lane:

@@ -124,19 +124,20 @@ class WorkerCore:
     ) -> None:
         """A message has arrived, or something that is none."""
         link = self.links[number]
-        if isinstance(message, ProtocolError):
-            self._abort(link, message.detail, now)
-        else:
+        try:
+            if isinstance(message, ProtocolError):
+                raise message
             proof = link.hear(message, now)
             if proof is not None:
                 self._send(link, proof)
-            try:
-                send, events = link.session.received(message, now)
-            except ProtocolError as error:
-                self._abort(link, error.detail, now)
+            if message.stream and link.session.hears(message, now):
+                self._delivered(link, message, now)
             else:
+                send, events = link.session.received(message, now)
                 self._send_all(link, send)
                 self._handle(link, events, now)
+        except ProtocolError as error:
+            self._abort(link, error.detail, now)
         self._settle(now)
 
     def undelivered(self, number: int, now: float) -> None:
@@ -492,9 +493,8 @@ class WorkerCore:
         yield from self._orphans
 
     def _send(self, link: Link, message: Message) -> None:
-        epoch = link.session.epoch
-        if epoch:
-            self.outbox.append(Send(link.number, message._replace(epoch=epoch)))
+        if epoch := link.session.epoch:
+            self.outbox.append(Send(link.number, message.in_session(epoch)))
 
     def _send_all(self, link: Link, messages: list[Message]) -> None:
         self.outbox.extend(Send(link.number, message) for message in messages)

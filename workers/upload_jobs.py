@@ -4,12 +4,13 @@ machine of an upload unopened."""
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from ..broker.memorylane import MemoryLane
 from ..broker.messages import Open
-from ..broker.wire import Payload
+from ..broker.wire import CHUNK_BYTES_MAX, Payload
 from ..drivers.contract import StorageDriver, Writer
 from ..drivers.errors import ProtocolError
 from .lanes import LANE_CREDIT_PART, LINGER_S, Offer, memory_offer, stay_s
@@ -66,8 +67,8 @@ class WritePieces:
     size: int
 
     def run(self, driver: StorageDriver) -> int:
-        pieces = self.pieces
-        self.writer.write(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+        for data in _joined(self.pieces):
+            self.writer.write(data)
         return self.writer.durable
 
 
@@ -123,6 +124,19 @@ class WriteLane:
             elif at == self.consumed or bell.is_cut or not bell.wait(LINGER_S):
                 break
         return Written(at, arrived, self.writer.durable, bell.is_cut)
+
+
+def _joined(pieces: Iterable[Payload]) -> Iterator[Payload]:
+    """The same bytes with small pieces joined, up to a chunk."""
+    group: list[Payload] = []
+    size = 0
+    for piece in pieces:
+        if group and size + len(piece) > CHUNK_BYTES_MAX:
+            yield group[0] if len(group) == 1 else b"".join(group)
+            group, size = [], 0
+        group.append(piece)
+        size += len(piece)
+    yield group[0] if len(group) == 1 else b"".join(group)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from ..broker.messages import LANE_MEMORY, Accepted, Progress, pack
 from ..broker.wire import (
     BUDGET_MS_DEFAULT,
     CHUNK_BYTES_MAX,
-    Flag,
+    WANT,
     Message,
     Payload,
     Type,
@@ -47,6 +47,8 @@ UPLOAD_WINDOW_BYTES_MAX = 4_194_304
 """Bytes of one upload that may be on their way, or wait here for the driver."""
 UPLOAD_WINDOW_BYTES_MIN = 262_144
 """The same where there are many uploads."""
+WRITE_BYTES_MAX = 2 * CHUNK_BYTES_MAX
+"""What one job writes."""
 WAITING_PIECES_MAX = 512
 """Pieces that wait one by one; more are joined."""
 
@@ -115,7 +117,7 @@ class Upload(Stream):
         elif self._ending is not None or self._error is not None:
             return  # what was under way when the end was decided
         elif kind is Type.DATA:
-            want = bool(message.flags & Flag.WANT)
+            want = bool(message.flags & WANT)
             if self._flow.accept(message.offset, message.size, want):
                 self._hold(message)
                 self._report()
@@ -246,10 +248,10 @@ class Upload(Stream):
             self._waiting = deque([b"".join(self._waiting)])
 
     def _next_pieces(self) -> tuple[tuple[Payload, ...], int]:
-        """What waits, up to a chunk: small pieces become one write."""
+        """What waits, up to two chunks: a job costs as much for two as for one."""
         pieces = [self._waiting.popleft()]
         size = len(pieces[0])
-        while self._waiting and size + len(self._waiting[0]) <= CHUNK_BYTES_MAX:
+        while self._waiting and size + len(self._waiting[0]) <= WRITE_BYTES_MAX:
             pieces.append(self._waiting.popleft())
             size += len(pieces[-1])
         return tuple(pieces), size

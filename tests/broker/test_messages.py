@@ -28,6 +28,7 @@ from storagebus.broker.messages import (
     error_of,
     make,
     pack,
+    pack_vouched,
     parse,
 )
 from storagebus.broker.wire import NUMBER_MAX, Message, Type, pack_map, unpack_map
@@ -258,6 +259,19 @@ def test_an_error_that_fits_no_map_is_still_reported(error: StorageError) -> Non
         back.detail[:1]
         == error.detail[:1].encode(errors="backslashreplace").decode()[:1]
     )
+
+
+@given(
+    st.text(min_size=1, max_size=128),
+    st.text(max_size=5),
+    st.integers(1, 3),
+    st.integers(0, 1 << 40),
+)
+def test_what_a_broker_vouches_for_is_packed_as_any_map(
+    client: str, user: str, attempt: int, queued_us: int
+) -> None:
+    expected = pack(Vouched(client, user, attempt, queued_us))
+    assert pack_vouched(client, user, attempt, queued_us) == expected
 
 
 def test_what_is_made_quickly_is_what_the_constructor_makes() -> None:

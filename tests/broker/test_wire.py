@@ -194,6 +194,13 @@ def test_a_client_cannot_forge_what_the_broker_vouches_for() -> None:
         decode(encode(forged), from_broker=False)
 
 
+def test_an_open_is_forwarded_with_all_that_it_says() -> None:
+    opened = next(m for m in examples() if m.type is Type.OPEN)
+    expected = opened._replace(limit=5, budget_ms=6, vouched=b"v", lane=0)
+    assert opened.forwarded(5, 6, b"v") == expected
+    assert opened.in_session(99) == opened._replace(epoch=99)
+
+
 def test_unknown_flags_are_ignored_and_not_passed_on() -> None:
     head = bytearray(encode(Message(Type.DATA, 1, payload=b"x"))[0])
     head[4:6] = (0xFFFF & ~Flag.LANE).to_bytes(2)

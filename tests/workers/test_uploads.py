@@ -23,6 +23,7 @@ from storagebus.drivers.errors import (
     StorageFullError,
     UploadSupersededError,
 )
+from storagebus.workers.upload_jobs import WritePieces
 from storagebus.workers.uploads import WAITING_PIECES_MAX
 
 MIB = 1 << 20
@@ -135,6 +136,23 @@ def test_small_pieces_become_one_write(client, writer):
     client.run()
     assert writer.data == bytes(range(200))
     assert writer.writes == [1, 199]  # the first was in hand already
+
+
+def test_large_pieces_that_wait_go_two_a_job(client, writer, monkeypatch):
+    jobs, run = [], WritePieces.run
+
+    def noted(job, driver):
+        jobs.append(len(job.pieces))
+        return run(job, driver)
+
+    monkeypatch.setattr(WritePieces, "run", noted)
+    data = random.randbytes(4 * MIB)
+    for at in range(0, len(data), MIB):
+        client.data(data[at : at + MIB])
+    client.run()
+    assert writer.data == data
+    assert writer.writes == [MIB] * 4
+    assert jobs == [1, 2, 1]  # the first was in hand already
 
 
 def test_many_tiny_pieces_take_little_room(bench, client, writer):
