@@ -1,12 +1,9 @@
-"""The broker's two sockets: bound, locked, and heard of when a connection goes."""
+"""The broker's two sockets: bound, and heard of when a connection goes."""
 
 from __future__ import annotations
 
 import errno
-import fcntl
-import os
 from collections.abc import Iterator
-from pathlib import Path
 from typing import cast
 
 import zmq
@@ -27,6 +24,7 @@ from .dealer import (
     set_options,
     take_event,
 )
+from .ipcclaim import SCHEME, IpcClaim
 from .sessions import Door, Peer, make_peer
 from .wire import FRAMES_MAX, Message, Payload, decode, encode
 
@@ -56,7 +54,7 @@ class DoorSocket:
 
     Raises:
         UnavailableError: an address is in use.
-        AccessDeniedError: the system refuses it.
+        StorageError: the system refuses it; typed by the reason.
     """
 
     def __init__(
@@ -66,12 +64,14 @@ class DoorSocket:
         addresses: tuple[str, ...],
     ) -> None:
         self.door = door
-        self._locks: list[int] = []
+        self._claims: list[IpcClaim] = []
         self._socket = context.socket(zmq.ROUTER)
         set_options(self._socket, _ROUTER_OPTIONS | _INPUT_OPTIONS[door])
         self._monitor = self._socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
         try:
-            self._locks.extend(_lock(a) for a in addresses if a.startswith("ipc://"))
+            for address in addresses:
+                if address.startswith(SCHEME):
+                    self._claims.append(IpcClaim(address))
             self.addresses = tuple(self._bind(address) for address in addresses)
         except BaseException:
             self.close()
@@ -141,12 +141,12 @@ class DoorSocket:
         return True
 
     def close(self) -> None:
-        """Close the sockets and give the locks back."""
+        """Close the sockets and give the addresses back."""
         self._socket.disable_monitor()
         self._monitor.close(0)
         self._socket.close(0)
-        while self._locks:
-            os.close(self._locks.pop())
+        while self._claims:
+            self._claims.pop().release()
 
     def _bind(self, address: str) -> str:
         try:
@@ -159,32 +159,3 @@ class DoorSocket:
                 raise AccessDeniedError(text) from error
             raise InvalidParameterError(text) from error
         return self._socket.getsockopt_string(zmq.LAST_ENDPOINT).rstrip("\0")
-
-
-def _lock(address: str) -> int:
-    """Lock an ipc address: a second bind would succeed in silence and steal it.
-
-    Whatever lies at the path, ZeroMQ removes it to make its socket, hence the look.
-    """
-    path = Path(address.removeprefix("ipc://"))
-    if path.exists() and not path.is_socket():
-        raise InvalidParameterError(
-            f"cannot listen at {address}: there is something that is no socket"
-        )
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-        lock = os.open(f"{path}.lock", flags, 0o600)
-    except OSError as error:
-        raise AccessDeniedError(
-            f"cannot listen at {address}: {error.strerror}"
-        ) from error
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(lock)
-        raise UnavailableError(
-            f"another broker listens at {address} (it holds {path}.lock); stop it, "
-            "or choose another address"
-        ) from error
-    return lock

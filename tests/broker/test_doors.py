@@ -18,7 +18,6 @@ from storagebus.broker.doors import FRAMES_MAX, DoorSocket
 from storagebus.broker.sessions import Door, Peer
 from storagebus.broker.wire import Message, Type
 from storagebus.drivers.errors import (
-    AccessDeniedError,
     InvalidParameterError,
     ProtocolError,
     UnavailableError,
@@ -108,8 +107,20 @@ def test_addresses_that_cannot_be_bound(context: Context, folder: Path) -> None:
     ):
         DoorSocket(context, Door.CLIENTS, ("tcp://192.0.2.1:7400",))
     folder.joinpath("file").write_text("in the way")
-    with pytest.raises(AccessDeniedError, match=r"Not a directory|File exists"):
+    with pytest.raises(InvalidParameterError, match=r"Not a directory|File exists"):
         DoorSocket(context, Door.CLIENTS, (f"ipc://{folder}/file/door",))
+
+
+def test_a_clean_end_leaves_nothing_in_the_folder(
+    context: Context, folder: Path
+) -> None:
+    before = {*folder.iterdir()}
+    door = DoorSocket(context, Door.CLIENTS, (f"ipc://{folder}/a", f"ipc://{folder}/b"))
+    assert {path.name for path in {*folder.iterdir()} - before} == {
+        "a", "b", "a.lock", "b.lock"
+    }  # fmt: skip
+    door.close()
+    assert {*folder.iterdir()} == before
 
 
 def test_a_file_at_the_address_is_left_alone(context: Context, folder: Path) -> None:

@@ -211,7 +211,7 @@ def test_what_cannot_start_is_said_in_one_line(
     ("args", "code", "words"),
     [
         (["--data", "file"], 4, "invalid parameter: worker default: rootdirectory"),
-        (["--endpoint", "ipc:///proc/nowhere/c"], 5, "broker: "),
+        (["--endpoint", "ipc:///proc/nowhere/c"], 4, "broker: cannot listen at "),
     ],
 )
 def test_a_process_that_cannot_start_is_the_error(
@@ -253,6 +253,14 @@ def test_an_executable_that_refuses_its_parameters_is_code_4(
     _, err = running.process.communicate(timeout=WAIT_S)
     assert running.process.returncode == 4
     assert b"bucket: is missing" in err
+
+
+def test_a_clean_stop_leaves_no_socket_and_no_lock(up: Any, tmp_path: Path) -> None:
+    running = up("--endpoint", f"ipc://{tmp_path}/bus/clients", "--workers", "1")
+    running.line()
+    assert {p.name for p in (tmp_path / "bus").iterdir()} == {"clients", "clients.lock"}
+    assert running.stop()[0] == 0
+    assert list((tmp_path / "bus").iterdir()) == []
 
 
 def test_parameters_are_checked_before_anything_is_started(up: Any) -> None:
