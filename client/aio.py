@@ -59,6 +59,7 @@ from .handles import Handle
 from .labels import labelled
 from .listings import Listing, Walking
 from .operations import Description, Operations, fits_inline
+from .permission import check_permission
 from .requests import Request
 from .transport import process_seed
 from .uploads import Upload, put_whole
@@ -201,6 +202,7 @@ class LoopTransport:
         connection.close()
 
     def _connect(self, loop: asyncio.AbstractEventLoop) -> None:
+        check_permission(self.endpoints)
         self._loop = loop
         endpoints = in_order(self.endpoints, process_seed())
         connection = Connection(context(), endpoints, time.monotonic)

@@ -14,6 +14,7 @@ from .channels import ChannelPool
 from .connection import Connection
 from .engine import Engine, acquire, relinquish
 from .handles import Handle
+from .permission import check_permission
 from .requests import Request
 
 NOTICED_S = 0.005
@@ -108,6 +109,7 @@ class BusTransport:
             return link
         if self._closed:
             raise InvalidStateError("the client is closed")
+        check_permission(self.endpoints)
         endpoints = in_order(self.endpoints, process_seed())
         engine, connection = acquire(endpoints)
 
