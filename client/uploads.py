@@ -37,7 +37,8 @@ COALESCE_BYTES = 262_144
 """Smaller writes are gathered up to this size."""
 
 DROP_S_MAX = 0.5
-"""How long a put that has failed tries to drop what it has left at a worker."""
+"""How long what has failed tries to drop what it has left at a worker, if its own time
+is over."""
 
 FINAL = (UploadSupersededError, UploadNotFoundError, DataLossError)
 """After these the upload is another writer's, or no more: claiming it is wrong."""
@@ -80,6 +81,7 @@ class Upload:
         self._handle: Handle | None = None
         self._memory: Accepted | None = None
         self._error: StorageError | None = None
+        self._ends = 0.0
         self._gathered = bytearray()
         self._replay = Replay(0)
         self._durable = 0
@@ -210,16 +212,19 @@ class Upload:
 
         Args:
             within_s: seconds that this may take, where the stream is over already;
-                None for the deadline.
+                None for the deadline, and after a failure for what is left of that
+                (but `DROP_S_MAX`): whoever leaves a `with` block waits but once.
 
         Raises:
             StorageError: the worker could not.
         """
         self._gathered.clear()
-        attempts = self._attempts()
+        failed, before = self._error is not None, self._ends
+        attempts, now = self._attempts(), self._operations.transport.now()
         if within_s is not None:
-            ends = self._operations.transport.now() + within_s
-            attempts.ends = min(attempts.ends, ends)
+            attempts.ends = min(attempts.ends, now + within_s)
+        elif failed:
+            attempts.ends = min(attempts.ends, max(before, now + DROP_S_MAX))
         try:
             while True:
                 try:
@@ -428,7 +433,9 @@ class Upload:
         return status.state is UploadState.COMMITTED
 
     def _attempts(self) -> Attempts:
-        return self._operations.attempts(Safety.REPEATABLE)
+        attempts = self._operations.attempts(Safety.REPEATABLE)
+        self._ends = attempts.ends
+        return attempts
 
     def _continued(self) -> Open:
         return Open(

@@ -171,6 +171,66 @@ def test_a_cancel_that_was_lost_is_repeated() -> None:
     assert again.ends == [Type.CANCEL]
 
 
+class Slow(Script):
+    """A service on a clock, whose every try takes seconds."""
+
+    def __init__(self, streams: list[Stream], try_s: float = 0.0) -> None:
+        super().__init__(streams, [])
+        self.time = 1_000.0
+        self.budgets: list[float] = []
+        self._try_s = try_s
+
+    def begin(self, request: object, *, brief: bool) -> Stream:
+        self.budgets.append(cast(Any, request).budget_s)
+        self.time += self._try_s
+        return super().begin(request, brief=brief)
+
+    def now(self) -> float:
+        return self.time
+
+    async def sleep(self, seconds: float) -> None:
+        self.time += seconds
+
+
+@pytest.mark.parametrize(
+    ("temporary", "left_s"),
+    [
+        (True, 0.5),  # it was tried again until the deadline
+        (False, 30.0),  # it was not
+    ],
+)
+def test_a_cancel_after_a_failure_has_what_is_left(
+    temporary: bool, left_s: float
+) -> None:
+    """It is what a `with` block does that an error leaves."""
+    down = [Stream(UnavailableError("down"), None) for _ in range(99)]
+    service = Slow([Stream(None, None), *down])
+    upload = Upload(service, "/a")
+    run_now(upload.open())
+
+    async def fail(piece: bytes) -> None:
+        raise UnavailableError("down", temporary=temporary)
+
+    cast(Any, upload._handle).write = fail
+    service._try_s = 4.0
+    with pytest.raises(UnavailableError):
+        run_now(upload.write(bytes(1 << 20)))
+    service.budgets.clear()
+    service._streams = iter([Stream(None, None)])
+    run_now(upload.cancel())
+    assert service.budgets == [left_s]
+
+
+def test_a_cancel_without_a_failure_has_the_whole_deadline() -> None:
+    service = Slow([Stream(None, None), Stream(None, None)])
+    upload = Upload(service, "/a")
+    run_now(upload.open())
+    service.time += 60.0
+    cast(Any, upload._handle).ended = True
+    run_now(upload.cancel())
+    assert service.budgets == [30.0, 30.0]
+
+
 def test_an_upload_that_is_gone_needs_no_cancel() -> None:
     run_now(written([lost(), gone()], []).cancel())
 
