@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from azure.storage.blob import ContainerClient
+from blobs import MIB, PIECE
 from children import Child
 from cloud_scene import (
     AT_ONCE,
     LATENCY_MS,
-    MIB,
-    PIECE,
     CloudScene,
     Peer,
     Sizes,

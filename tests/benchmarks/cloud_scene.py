@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 import tempfile
 import time
 from abc import ABC, abstractmethod
@@ -16,15 +13,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from children import STOP_S_MAX, Child
+from blobs import MIB, PIECE, drain, fill
+from children import Child
 from figures import Aim, Figure, at_least, at_most
 from measure import at_once, ratio, seconds
+from started import started
 
 from storagebus.client import Client
 from storagebus.drivers import StorageDriver, create
 
-MIB = 1 << 20
-PIECE = os.urandom(MIB)
 SMALL_BYTES = 4096
 SMALL_THREADS = 16
 AT_ONCE = 4
@@ -105,21 +102,7 @@ class CloudScene:
         """A client of a bus whose worker has the driver."""
         folder = Path(self._ends.enter_context(tempfile.TemporaryDirectory()))
         door = f"ipc://{folder}/bus"
-        config = folder / "storagebus.toml"
-        parameters = "\n".join(
-            f"{key} = {json.dumps(value)}" for key, value in self.given.items()
-        )
-        config.write_text(
-            f"[broker]\nclients = {json.dumps(door)}\n"
-            f"[services.default]\ndriver = {json.dumps(self.name)}\n"
-            f"[services.default.parameters]\n{parameters}\n"
-        )
-        words = [sys.executable, "-m", "storagebus.conf", "up", "--config", str(config)]
-        process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
-        self._ends.callback(_end, process)
-        assert process.stdout is not None
-        if not process.stdout.readline():
-            raise SystemExit("the bus did not start")
+        self._ends.enter_context(started(folder, [door], self.name, self.given))
         return self._ends.enter_context(Client(door))
 
     def close(self) -> None:
@@ -138,10 +121,10 @@ def figures(scene: CloudScene, sdk: str) -> Iterator[Figure]:
     named = f"{scene.name}, {mib} MiB"
 
     def up(on: StorageDriver) -> Callable[[], None]:
-        return lambda: upload(on, "/ours", mib)
+        return lambda: fill(on, "/ours", mib)
 
-    def down(on: StorageDriver) -> Callable[[], None]:
-        return lambda: download(on, "/ours")
+    def down(on: StorageDriver) -> Callable[[], object]:
+        return lambda: drain(on, "/ours")
 
     def their_up() -> None:
         peer.upload(mib, AT_ONCE)
@@ -198,13 +181,13 @@ def far_figures(scene: CloudScene, sdk: str) -> Iterator[Figure]:
         named = f"{scene.name}, {LATENCY_MS} ms away, {mib} MiB"
         yield next(_faster(
             f"{named} up, driver / {other}",
-            lambda: upload(driver, "/far", mib),
+            lambda: fill(driver, "/far", mib),
             lambda parts=parts: peer.upload(mib, parts),  # type: ignore[misc]
             scene, aim,
         ))  # fmt: skip
         yield next(_faster(
             f"{named} down, driver / {other}",
-            lambda: download(driver, "/far"),
+            lambda: drain(driver, "/far"),
             lambda parts=parts: peer.download(parts),  # type: ignore[misc]
             scene, aim,
         ))  # fmt: skip
@@ -220,21 +203,6 @@ def memory_figures(scene: CloudScene, budget: dict[str, Any]) -> Iterator[Figure
             f"{name}: peak",
             peak, at_most(most), unit="MiB",
         )  # fmt: skip
-
-
-def upload(driver: StorageDriver, path: str, mib: int) -> None:
-    """Store an object of so many MiB."""
-    with driver.writer(path) as writer:
-        for _ in range(mib):
-            writer.write(PIECE)
-        writer.commit()
-
-
-def download(driver: StorageDriver, path: str) -> None:
-    """Read an object to its end."""
-    with driver.reader(path) as stream:
-        while stream.read(MIB):
-            pass
 
 
 def peak_of_uploads(scene: CloudScene, more: dict[str, Any]) -> float:
@@ -272,10 +240,3 @@ def _faster(
         f"{what}: processor time", cost[0] / max(cost[1], 1e-9), None,
         f"{cost[0]:.2f} / {cost[1]:.2f} s",
     )  # fmt: skip
-
-
-def _end(process: subprocess.Popen[str]) -> None:
-    process.terminate()
-    process.wait(STOP_S_MAX)
-    assert process.stdout is not None
-    process.stdout.close()

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
+from blobs import drain
 from figures import Figure, at_most
 from measure import cpu_seconds, ratio
-from scene import Scene, drain
+from scene import BLOB, Scene
 
 from storagebus.drivers import StorageDriver
 
@@ -29,5 +30,5 @@ def figures(scene: Scene) -> Iterator[Figure]:
 def per_gib(driver: StorageDriver, pids: list[int]) -> float:
     """Processor seconds per GiB read."""
     before = cpu_seconds(pids)
-    count = drain(driver)
+    count = drain(driver, BLOB)
     return (cpu_seconds(pids) - before) / count * GIB

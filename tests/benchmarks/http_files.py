@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from http.client import HTTPConnection
 from pathlib import Path
 
+from blobs import MIB
 from figures import Figure
 from http_peer import read
 from measure import ratio, seconds
-from scene import BLOB, MIB, Scene, free_port, read_speed, speeds
+from scene import BLOB, Scene, free_port, read_speed, speeds
 
 PEER = str(Path(__file__).with_name("http_peer.py"))
 

@@ -7,10 +7,11 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 
+from blobs import MIB
 from children import Child, serve
 from figures import Figure, at_most
 from measure import pss_bytes
-from scene import MIB, SMALL, Scene
+from scene import SMALL, Scene
 
 from storagebus.broker.filelimit import raise_file_limit
 from storagebus.client import AsyncClient

@@ -12,11 +12,12 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from blobs import MIB
 from children import Child, serve
 from figures import Figure, at_most
 from grpc_peer import Channel
 from measure import percentile, ratio, seconds
-from scene import BLOB, MIB, SMALL, Scene, times
+from scene import BLOB, SMALL, Scene, times
 
 from storagebus.client import Client
 

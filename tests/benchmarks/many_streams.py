@@ -7,13 +7,13 @@ import sys
 import time
 from collections.abc import Iterator
 
+from blobs import MIB, fill
 from children import Child, serve
 from figures import Figure, at_least
 from measure import ratio
-from scene import MIB, PIECE, Scene, speeds
+from scene import Scene, speeds
 
 from storagebus.client import AsyncClient
-from storagebus.drivers import StorageDriver
 
 FEW = 8
 STREAM_MIB = 4
@@ -26,7 +26,7 @@ def figures(scene: Scene) -> Iterator[Figure]:
     many = scene.sizes.streams
     _ = scene.client
     long = many * STREAM_MIB // FEW
-    fill(scene.local, long)
+    fill(scene.local, PATH, long)
     with Child(__file__, scene.ipc) as client:
         a, b, r = ratio(
             lambda: float(client.ask([many, STREAM_MIB * MIB])),
@@ -36,13 +36,6 @@ def figures(scene: Scene) -> Iterator[Figure]:
     scene.local.delete(PATH)
     what = f"streams at once: throughput with {many:,} / with {FEW}"
     yield Figure(what, r, at_least(0.7), speeds(a, b))
-
-
-def fill(driver: StorageDriver, mib: int) -> None:
-    with driver.writer(PATH) as upload:
-        for _ in range(mib):
-            upload.write(PIECE)
-        upload.commit()
 
 
 async def speed(client: AsyncClient, streams: int, length: int) -> float:

@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+from blobs import MIB, PIECE
 from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
 from children import Child
 from cloud_scene import (
     AT_ONCE,
     LATENCY_MS,
-    MIB,
-    PIECE,
     CloudScene,
     Peer,
     Sizes,

@@ -6,26 +6,23 @@ when a benchmark first asks for it.
 
 from __future__ import annotations
 
-import json
 import os
 import socket
-import subprocess
-import sys
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from children import STOP_S_MAX, Child
+from blobs import MIB, drain, fill
+from children import Child
 from grpc_peer import Channel
 from measure import seconds
+from started import started
 
 from storagebus.client import Client
 from storagebus.drivers import StorageDriver, create
 
-MIB = 1 << 20
-PIECE = os.urandom(MIB)
 BLOB = "/blob"
 SMALL = "/small"
 SMALL_BYTES = 1024
@@ -159,36 +156,11 @@ class Scene:
     @cached_property
     def _bus(self) -> None:
         _ = self.local
-        file = self.folder / "storagebus.toml"
-        file.write_text(
-            f"[broker]\nclients = {json.dumps([self.ipc, self.tcp])}\n"
-            f'[services.default]\ndriver = "filesystem"\nworkers = {self._workers}\n'
-            f"[services.default.parameters]\n"
-            f"rootdirectory = {json.dumps(str(self.folder / 'data'))}\n"
+        given = {"rootdirectory": str(self.folder / "data")}
+        doors = (self.ipc, self.tcp)
+        self._ends.enter_context(
+            started(self.folder, doors, "filesystem", given, self._workers)
         )
-        words = [sys.executable, "-m", "storagebus.conf", "up", "--config", str(file)]
-        process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
-        self._ends.callback(_end, process)
-        assert process.stdout is not None
-        if not process.stdout.readline():
-            raise SystemExit("the bus did not start")
-
-
-def fill(driver: StorageDriver, path: str, mib: int) -> None:
-    """Store an object of so many MiB."""
-    with driver.writer(path) as upload:
-        for _ in range(mib):
-            upload.write(PIECE)
-        upload.commit()
-
-
-def drain(driver: StorageDriver, path: str = BLOB) -> int:
-    """Read an object to its end; returns its size in bytes."""
-    count = 0
-    with driver.reader(path) as stream:
-        while piece := stream.read(MIB):
-            count += len(piece)
-    return count
 
 
 def read_speed(driver: StorageDriver) -> float:
@@ -197,7 +169,7 @@ def read_speed(driver: StorageDriver) -> float:
 
     def read() -> None:
         nonlocal count
-        count = drain(driver)
+        count = drain(driver, BLOB)
 
     return seconds(read) ** -1 * count
 
@@ -228,10 +200,3 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
-
-
-def _end(process: subprocess.Popen[str]) -> None:
-    process.terminate()
-    process.wait(STOP_S_MAX)
-    if process.stdout is not None:
-        process.stdout.close()

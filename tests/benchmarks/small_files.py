@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from blobs import PIECE
 from figures import Figure, at_least
 from measure import at_once, ratio
-from scene import PIECE, Scene, rates
+from scene import Scene, rates
 
 from storagebus.drivers import StorageDriver
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
+from blobs import MIB
 from figures import Figure, at_most
 from measure import pss_bytes
-from scene import BLOB, MIB, Scene
+from scene import BLOB, Scene
 
 SETTLE_S = 2.0
 

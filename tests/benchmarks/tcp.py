@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from blobs import MIB, PIECE
 from figures import Figure, at_least
 from grpc_peer import Channel
 from measure import ratio, seconds
-from scene import BLOB, MIB, PIECE, Scene, read_speed, speeds, write_speed
+from scene import BLOB, Scene, read_speed, speeds, write_speed
 
 from storagebus.client import Client
 

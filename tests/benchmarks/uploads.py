@@ -5,10 +5,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 
+from blobs import MIB, fill
 from children import Child, serve
 from figures import Figure, at_most
 from measure import at_once, peak_growth_bytes
-from scene import MIB, Scene, fill
+from scene import Scene
 
 from storagebus.client import Client
 
