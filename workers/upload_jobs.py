@@ -15,7 +15,7 @@ from ..drivers.contract import StorageDriver, Writer
 from ..drivers.errors import ProtocolError
 from .lanes import LANE_CREDIT_PART, LINGER_S, Offer, memory_offer, stay_s
 
-LANE_WRITE_BYTES_MAX = 1_048_576
+LANE_WRITE_BYTES_MAX = 2_097_152
 """Bytes in a lane that become one write."""
 
 
