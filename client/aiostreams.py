@@ -20,6 +20,8 @@ from .listings import Walking
 from .uploads import Upload
 
 READ_ALL = -1
+READ_ALL_BYTES = 1_048_576
+"""What is read at a time where all that is left is wanted."""
 
 
 class _Droppable:
@@ -96,14 +98,15 @@ class AsyncReader(_Droppable):
         pieces: list[bytes | memoryview] = []
         missing = size if size is not None and size >= 0 else None
         while missing is None or missing > 0:
-            if not self._rest and not await self._fill(bool(pieces)):
+            wanted = READ_ALL_BYTES if missing is None else missing
+            if not self._rest and not await self._fill(wanted, bool(pieces)):
                 break
             taken = self._rest if missing is None else self._rest[:missing]
             self._rest = self._rest[len(taken) :]
             pieces.append(bytes(taken) if self._is_fleeting else taken)
             if missing is not None:
                 missing -= len(taken)
-        return bytes(pieces[0]) if len(pieces) == 1 else b"".join(pieces)
+        return _whole(pieces[0]) if len(pieces) == 1 else b"".join(pieces)
 
     async def readinto(self, buffer: Any) -> int:
         """Fill a buffer; returns how many bytes, fewer only at the end."""
@@ -111,7 +114,8 @@ class AsyncReader(_Droppable):
         view = memoryview(buffer).cast("B")
         filled = 0
         while filled < len(view):
-            if not self._rest and not await self._fill(filled > 0):
+            wanted = len(view) - filled
+            if not self._rest and not await self._fill(wanted, filled > 0):
                 break
             count = min(len(view) - filled, len(self._rest))
             view[filled : filled + count] = self._rest[:count]
@@ -138,10 +142,11 @@ class AsyncReader(_Droppable):
     def _is_fleeting(self) -> bool:
         return self._reading is not None and self._reading.is_fleeting
 
-    async def _fill(self, has_some: bool = False) -> bool:
+    async def _fill(self, wanted: int, has_some: bool = False) -> bool:
         """Wait for a piece; False at the end.
 
         Args:
+            wanted: bytes that are still to be read.
             has_some: whether the read has bytes already, lost if it ends here.
         """
         assert self._reading is not None
@@ -149,7 +154,7 @@ class AsyncReader(_Droppable):
         try:
             piece = await self._reading.piece()
             if piece is None and self._reading.file is not None:
-                piece = await self._reading.piece_of_file()
+                piece = await self._reading.piece_of_file(wanted)
         except BaseException:
             self._broken = has_some
             raise
@@ -186,10 +191,16 @@ class AsyncReader(_Droppable):
     async def __anext__(self) -> bytes:
         """The next piece, of whatever size it came in."""
         await self.open()
-        if not self._rest and not await self._fill():
+        if not self._rest and not await self._fill(READ_ALL_BYTES):
             raise StopAsyncIteration
-        piece, self._rest = bytes(self._rest), memoryview(b"")
+        piece, self._rest = _whole(self._rest), memoryview(b"")
         return piece
+
+
+def _whole(piece: bytes | memoryview) -> bytes:
+    """The bytes of a piece; without a copy if it is all of an object that is bytes."""
+    made = piece.obj if isinstance(piece, memoryview) else piece
+    return made if type(made) is bytes and len(made) == len(piece) else bytes(piece)
 
 
 @labelled

@@ -43,6 +43,8 @@ READ_WINDOW_BYTES_MIN = 262_144
 AHEAD_BYTES_MAX = 67_108_864
 """Bytes that may arrive ahead in all downloads of a client, as long as that leaves
 each the least window."""
+FILE_AHEAD_BYTES = 65_536
+"""What is read of a file where less is wanted; held for every stream that is open."""
 FILE_BYTES = 67_108_864
 """What is read of a file in one go; each has the whole deadline."""
 
@@ -237,18 +239,25 @@ class Reading(Download):
         """Whether payloads may lie in a lane: they are there until the next piece."""
         return self._handle is not None and self._handle.has_lane
 
-    async def piece_of_file(self) -> Payload | None:
-        """As `piece`, when what is left is in `file`; does not block."""
+    async def piece_of_file(self, wanted: int) -> Payload | None:
+        """As `piece`, when what is left is in `file`; does not block.
+
+        Args:
+            wanted: bytes that the caller waits for; little more is read.
+        """
         file = self.file
         assert file is not None
         if not file.left:
             return None
-        view = memoryview(bytearray(min(file.left, CHUNK_BYTES_MAX)))
-        count = file.read_now(view)
-        if not count:
-            # Taken only here, lest a task that is cancelled loses what a thread reads.
-            count = await self._patiently(lambda: file.peek_into(view))
-            file.skip(count)
+        size = min(file.left, max(wanted, FILE_AHEAD_BYTES), CHUNK_BYTES_MAX)
+        scratch = self._operations.scratch[:size]
+        count = file.read_now(scratch)
+        if count:
+            return bytes(scratch[:count])
+        # Taken only here, lest a task that is cancelled loses what a thread reads.
+        view = memoryview(bytearray(size))
+        count = await self._patiently(lambda: file.peek_into(view))
+        file.skip(count)
         return view[:count]
 
     async def gather(self) -> bytes:

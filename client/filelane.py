@@ -6,6 +6,7 @@ not to stay alive.
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 
@@ -13,6 +14,7 @@ from ..broker.lanes import Descriptor
 from ..drivers.contract import FileRange
 from ..drivers.errors import DataLossError, InvalidStateError
 from ..drivers.oserrors import from_os_error
+from .memoryfs import is_in_memory
 from .turns import LARGE_BYTES, copies
 
 CALL_BYTES_MAX = 1 << 30
@@ -150,8 +152,10 @@ class FileLane:
             part = view[: self.left]
             try:
                 count = os.preadv(fd, [part], self._at, os.RWF_NOWAIT)
-            except OSError:
-                return 0  # not in memory, or this file system cannot tell
+            except OSError as error:
+                if error.errno != errno.EOPNOTSUPP or not is_in_memory(fd):
+                    return 0  # not in memory, or this file system cannot tell
+                count = self._fill(fd, part)
             self._at += count
             return count
 

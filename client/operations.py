@@ -9,6 +9,7 @@ import os
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 from ..broker.messages import (
     BUS_SERVICE,
@@ -26,7 +27,7 @@ from ..broker.messages import (
     pack,
     parse,
 )
-from ..broker.wire import Payload, Type
+from ..broker.wire import CHUNK_BYTES_MAX, Payload, Type
 from ..drivers.contract import Capabilities, FileInfo, UploadState, UploadStatus
 from ..drivers.errors import (
     BusyError,
@@ -94,6 +95,12 @@ class Operations:
         self.budget = RetryBudget()
         self._chance = chance
         self._description: Description | None = None
+
+    @cached_property
+    def scratch(self) -> memoryview:
+        """Memory for whoever drives an event loop, who copies from it at once: it is
+        made once, and stays in the processor's cache."""
+        return memoryview(bytearray(CHUNK_BYTES_MAX))
 
     @property
     def known(self) -> Description | None:

@@ -15,6 +15,7 @@ import pytest
 from real_bus import RealBus
 
 from storagebus.client import AsyncClient, filelane
+from storagebus.client.downloads import FILE_AHEAD_BYTES
 from storagebus.drivers.errors import (
     DeadlineExceededError,
     InvalidOffsetError,
@@ -417,3 +418,28 @@ def test_a_file_is_read_again_after_a_loss(disk_bus: RealBus, tmp_path: Path) ->
         assert await a.get_content("/again") == data
 
     run(disk_bus, work)
+
+
+def test_a_reader_of_a_file_holds_little_ahead(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thousand of them would hold a gibibyte otherwise."""
+    monkeypatch.setenv("STORAGEBUS_LANE", "file")
+    data = pattern(3 * MIB + 7)
+
+    async def main(bus: RealBus) -> None:
+        async with AsyncClient(bus.endpoint) as a:
+            await a.put_content("/x", data)
+            async with a.reader("/x") as stream:
+                got = await stream.read(1)
+                assert len(stream._rest) < FILE_AHEAD_BYTES
+                for size in (10, 100_000, MIB, MIB, 0, 2 * MIB):
+                    got += await stream.read(size)
+                    assert len(stream._rest) <= FILE_AHEAD_BYTES
+                assert got == data
+                assert await stream.read() == b""
+            async with a.reader("/x") as stream:
+                assert b"".join([piece async for piece in stream]) == data
+
+    with RealBus("filesystem", {"rootdirectory": str(tmp_path)}) as bus:
+        asyncio.run(main(bus))

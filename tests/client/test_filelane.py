@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import threading
@@ -175,5 +176,26 @@ def test_to_look_is_not_to_take(path: Path) -> None:
         assert lane.peek_into(memoryview(buffer)) == 1_000
         assert buffer == DATA[5:1_005]
     lane.skip(1_000)
+    assert lane.read(10) == DATA[1_005:1_015]
+    lane.close()
+
+
+def test_a_file_system_in_memory_that_cannot_tell_is_read_at_once(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = os.preadv
+
+    def cannot_tell(*given: Any) -> int:
+        if len(given) > 3:
+            raise OSError(errno.EOPNOTSUPP, "Operation not supported")
+        return plain(*given)
+
+    monkeypatch.setattr(filelane.os, "preadv", cannot_tell)
+    lane = lane_of(path, 5)
+    for in_memory, expected in ((False, 0), (True, 1_000)):
+        monkeypatch.setattr(filelane, "is_in_memory", lambda _, so=in_memory: so)
+        buffer = bytearray(1_000)
+        assert lane.read_now(memoryview(buffer)) == expected
+    assert buffer == DATA[5:1_005]
     assert lane.read(10) == DATA[1_005:1_015]
     lane.close()
