@@ -15,9 +15,8 @@ from cloud_scene import (
     CloudScene,
     Peer,
     Sizes,
+    chosen_figures,
     far_figures,
-    figures,
-    memory_figures,
 )
 from figures import Figure
 from servers.azurite import ACCOUNT, KEY, Azurite
@@ -78,13 +77,7 @@ def measured(sizes: Sizes, rows: list[str]) -> Iterator[Figure]:
         near = Sdk(server.service_url)
         near.container.create_container()
         scene = CloudScene("azure", _given(server.service_url), near, sizes)
-        try:
-            if "near" in rows:
-                yield from figures(scene, "SDK")
-            if "memory" in rows:
-                yield from memory_figures(scene, SMALL_BUDGET)
-        finally:
-            scene.close()
+        yield from chosen_figures(scene, "SDK", rows, SMALL_BUDGET)
         if "far" in rows:
             yield from _far(server, sizes)
     finally:
@@ -95,10 +88,7 @@ def _far(server: Azurite, sizes: Sizes) -> Iterator[Figure]:
     with Child(DELAY, server.port, LATENCY_MS) as line:
         url = f"http://127.0.0.1:{line.ready}/{ACCOUNT}"
         scene = CloudScene("azure", _given(url), Sdk(url), sizes)
-        try:
-            yield from far_figures(scene, "SDK")
-        finally:
-            scene.close()
+        yield from far_figures(scene, "SDK")
 
 
 def _given(service_url: str) -> dict[str, Any]:

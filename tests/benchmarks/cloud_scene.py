@@ -6,8 +6,8 @@ import json
 import tempfile
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Collection, Iterator
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -110,6 +110,24 @@ class CloudScene:
         self._ends.close()
 
 
+def chosen_figures(
+    scene: CloudScene, sdk: str, rows: Collection[str], budget: dict[str, Any]
+) -> Iterator[Figure]:
+    """The rows of a scene whose server is near; the scene is closed at the end.
+
+    Args:
+        scene: both sides.
+        sdk: what the other side is called.
+        rows: which of "near" and "memory".
+        budget: parameters of a driver that is to take little memory.
+    """
+    with closing(scene):
+        if "near" in rows:
+            yield from figures(scene, sdk)
+        if "memory" in rows:
+            yield from memory_figures(scene, budget)
+
+
 def figures(scene: CloudScene, sdk: str) -> Iterator[Figure]:
     """The rows of one driver.
 
@@ -174,7 +192,12 @@ def small_figures(scene: CloudScene, sdk: str) -> Iterator[Figure]:
 
 
 def far_figures(scene: CloudScene, sdk: str) -> Iterator[Figure]:
-    """The rows of a scene whose server is far away."""
+    """The rows of a scene whose server is far away; it is closed at the end."""
+    with closing(scene):
+        yield from _far_figures(scene, sdk)
+
+
+def _far_figures(scene: CloudScene, sdk: str) -> Iterator[Figure]:
     mib, peer, driver = scene.sizes.far_mib, scene.peer, scene.local
     for parts, other in ((1, "serial parts"), (AT_ONCE, sdk)):
         aim = at_least(1)

@@ -17,9 +17,8 @@ from cloud_scene import (
     CloudScene,
     Peer,
     Sizes,
+    chosen_figures,
     far_figures,
-    figures,
-    memory_figures,
 )
 from figures import Figure
 from servers.radosgw import RadosGW
@@ -105,13 +104,7 @@ def measured(sizes: Sizes, kind: str, rows: list[str]) -> Iterator[Figure]:
         near = Boto3(server, server.endpoint)
         near.client.create_bucket(Bucket=BUCKET)
         scene = CloudScene("s3", _given(server, server.endpoint), near, sizes)
-        try:
-            if "near" in rows:
-                yield from figures(scene, "boto3")
-            if "memory" in rows:
-                yield from memory_figures(scene, SMALL_BUDGET)
-        finally:
-            scene.close()
+        yield from chosen_figures(scene, "boto3", rows, SMALL_BUDGET)
         if "far" in rows:
             yield from _far(server, sizes)
     finally:
@@ -123,10 +116,7 @@ def _far(server: Any, sizes: Sizes) -> Iterator[Figure]:
         endpoint = f"http://127.0.0.1:{line.ready}"
         given, peer = _given(server, endpoint), Boto3(server, endpoint)
         scene = CloudScene("s3", given, peer, sizes)
-        try:
-            yield from far_figures(scene, "boto3")
-        finally:
-            scene.close()
+        yield from far_figures(scene, "boto3")
 
 
 def _given(server: Any, endpoint: str) -> dict[str, Any]:
