@@ -12,7 +12,7 @@ from __future__ import annotations
 from ..drivers.errors import ProtocolError
 from .flow import aligned
 
-SHARE_BYTES_MAX = 4_194_304
+SHARE_BYTES_MAX = 8_388_608
 """More than this in flight makes no stream faster."""
 
 

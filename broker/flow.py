@@ -13,7 +13,7 @@ ACK_BYTES_MIN = 262_144
 """A receiver reports, even when nobody waits for it, after half of its window, but not
 after less than this: each report costs as much as a piece."""
 ACK_BYTES_MAX = 2_097_152
-"""It does after this at the latest: a broker holds twice as much of a stream."""
+"""It does after this at the latest: a broker holds four times as much of a stream."""
 WINDOW_BYTES = 4_194_304
 """How far ahead of what was consumed a receiver lets the sender run."""
 ALIGNED_BYTES = 1_048_576

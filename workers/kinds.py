@@ -10,7 +10,7 @@ from .downloads import Download
 from .streams import Arrival, Desk, Stream
 from .uploads import UPLOAD_WINDOW_BYTES_MAX, UPLOAD_WINDOW_BYTES_MIN, Upload
 
-UPLOADS_BYTES = 33_554_432
+UPLOADS_BYTES = 25_165_824
 """Bytes that all uploads may hold together before their windows get smaller."""
 
 

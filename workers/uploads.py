@@ -43,7 +43,7 @@ from .upload_jobs import (
     Written,
 )
 
-UPLOAD_WINDOW_BYTES_MAX = 4_194_304
+UPLOAD_WINDOW_BYTES_MAX = 8_388_608
 """Bytes of one upload that may be on their way, or wait here for the driver."""
 UPLOAD_WINDOW_BYTES_MIN = 262_144
 """The same where there are many uploads."""

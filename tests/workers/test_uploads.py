@@ -24,7 +24,7 @@ from storagebus.drivers.errors import (
     UploadSupersededError,
 )
 from storagebus.workers.upload_jobs import WritePieces
-from storagebus.workers.uploads import WAITING_PIECES_MAX
+from storagebus.workers.uploads import UPLOAD_WINDOW_BYTES_MAX, WAITING_PIECES_MAX
 
 MIB = 1 << 20
 
@@ -103,7 +103,7 @@ def test_accept_says_where_the_upload_stands(bench):
     client = Client(bench, append=True).run()
     told = client.accepted
     assert (told.size, told.durable, told.upload_id, told.generation) == (8, 4, "u0", 1)
-    assert client.limit == 4 * MIB
+    assert client.limit == UPLOAD_WINDOW_BYTES_MAX
     client.data(b"9").run().say(Type.COMMIT).run()
     assert bench.store.objects["/a"] == b"123456789"
     assert client.end.size == 9
@@ -168,13 +168,13 @@ def test_many_tiny_pieces_take_little_room(bench, client, writer):
 def test_no_more_waits_for_the_driver_than_the_window(client, writer):
     while client.sent < client.limit:
         client.data(bytes(262_144))
-    assert client.limit == client.sent == 4 * MIB
+    assert client.limit == client.sent == UPLOAD_WINDOW_BYTES_MAX
     client.data(b"", flags=int(Flag.WANT))
-    assert client.credits[-1].offset == 4 * MIB
-    assert client.limit == 4 * MIB, "nothing was consumed"
+    assert client.credits[-1].offset == UPLOAD_WINDOW_BYTES_MAX
+    assert client.limit == UPLOAD_WINDOW_BYTES_MAX, "nothing was consumed"
     client.run()
-    assert client.limit > 4 * MIB
-    assert len(writer.data) == 4 * MIB
+    assert client.limit > UPLOAD_WINDOW_BYTES_MAX
+    assert len(writer.data) == UPLOAD_WINDOW_BYTES_MAX
 
 
 def test_credit_says_what_is_durable(client):
@@ -190,7 +190,7 @@ def test_data_beyond_the_credit_ends_the_upload_and_keeps_it(bench, client, writ
     client.data(bytes(MIB)).data(bytes(MIB)).run()
     assert client.end is None
     other = Client(bench).run()
-    for _ in range(4):
+    for _ in range(UPLOAD_WINDOW_BYTES_MAX // MIB):
         other.data(bytes(MIB))
     other.data(b"x").run()
     assert isinstance(other.end, ProtocolError)
@@ -368,7 +368,7 @@ def test_windows_shrink_when_there_are_many_uploads(make_bench):
     bench = make_bench(streams=200)
     bench.join()
     limits = [Client(bench, f"/{n}").run().limit for n in range(200)]
-    assert limits[0] == 4 * MIB
+    assert limits[0] == UPLOAD_WINDOW_BYTES_MAX
     assert limits[-1] < MIB
     assert sum(limits[:32]) < 80 * MIB
     assert sum(limits) < 140 * MIB
