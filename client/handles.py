@@ -39,7 +39,7 @@ REPORT_BYTES = 262_144
 arrived."""
 REPORT_PART = 4
 """The part of the window after which it is."""
-SEND_AHEAD_BYTES_MAX = 4_194_304
+SEND_AHEAD_BYTES_MAX = 1_048_576
 """Bytes of an upload that may wait here for credit before `write` waits."""
 LANE_PIECE_BYTES = 1_048_576
 """Bytes that go into a lane, or out of it, before the other end is told."""

@@ -43,8 +43,9 @@ from .upload_jobs import (
     Written,
 )
 
-UPLOAD_WINDOW_BYTES_MAX = 8_388_608
-"""Bytes of one upload that may be on their way, or wait here for the driver."""
+UPLOAD_WINDOW_BYTES_MAX = 6_291_456
+"""Bytes of one upload that may be on their way, or wait here for the driver. With what
+waits in a client they are no more than it keeps to be sent again."""
 UPLOAD_WINDOW_BYTES_MIN = 262_144
 """The same where there are many uploads."""
 WRITE_BYTES_MAX = 2 * CHUNK_BYTES_MAX
