@@ -15,14 +15,10 @@ from ..broker.bell import Bell
 from ..broker.memorylane import MemoryLane
 from ..broker.messages import Accepted
 from ..broker.wire import Payload, Type
-from ..drivers.errors import (
-    CancelledError,
-    DataLossError,
-    ProtocolError,
-    StorageError,
-)
+from ..drivers.errors import CancelledError, ProtocolError, StorageError
 from .calllanes import LanePool
 from .connection import Connection
+from .laneend import LaneEnd
 from .requests import (
     Accepting,
     Arrived,
@@ -41,12 +37,6 @@ REPORT_PART = 4
 """The part of the window after which it is."""
 SEND_AHEAD_BYTES_MAX = 1_048_576
 """Bytes of an upload that may wait here for credit before `write` waits."""
-LANE_PIECE_BYTES = 1_048_576
-"""Bytes that go into a lane, or out of it, before the other end is told."""
-LANE_CREDIT_PART = 4
-"""The worker is told when this part of a lane is free again."""
-LANE_BREATH_BYTES = 4_194_304
-"""Bytes by a lane after which other work of the same thread has its turn."""
 STALL_S = 0.25
 """How long the other end of a lane may be silent before that counts as waiting."""
 
@@ -100,13 +90,8 @@ class Handle:
 
     __slots__ = (
         "_accepted",
-        "_arrived",
-        "_at",
-        "_breath",
-        "_by_lane",
         "_connection",
         "_end",
-        "_held",
         "_lane",
         "_limit",
         "_pieces",
@@ -129,12 +114,7 @@ class Handle:
         self._signal = signal
         self._accepted: Accepted | None = None
         self._pieces: deque[Payload | InLane] = deque()
-        self._lane: MemoryLane | None = None
-        self._by_lane = False  # whether all that follows goes by the lane
-        self._at = 0  # up to where a download's bytes were taken out of it
-        self._arrived = 0  # up to where they lie in it
-        self._held = 0
-        self._breath = 0
+        self._lane: LaneEnd | None = None
         self._stalled = False
         self._limit = 0
         self._end: Finished | Failed | None = None
@@ -215,7 +195,7 @@ class Handle:
 
     def adopt(self, lane: MemoryLane) -> None:
         """Use this lane from now on; it was fetched for this operation."""
-        self._lane = lane
+        self._lane = LaneEnd(lane)
 
     async def piece(self) -> Payload | None:
         """The next bytes of a download; None at its end.
@@ -226,7 +206,10 @@ class Handle:
             StorageError: it failed; what had arrived before was returned before.
         """
         while True:
-            while not self._pieces and not self._by_lane:
+            lane = self._lane
+            if lane is not None and lane.in_use:
+                return await self._piece_of_lane(lane)
+            while not self._pieces:
                 if self._end is not None:
                     await self.finish()
                     return None
@@ -234,55 +217,27 @@ class Handle:
                     self._report()
                     continue  # as the port may have told of what comes next
                 await self._signal.wait()
-            if self._by_lane:
-                return await self._piece_of_lane()
             piece = self._pieces.popleft()
             if not isinstance(piece, InLane):
                 self._consumed(len(piece))
                 return piece
-            if self._lane is None:
+            if lane is None:
                 raise ProtocolError("DATA in a lane that was not taken")
-            self._by_lane = True
-            self._at, self._arrived = piece.offset, piece.offset + piece.size
+            lane.begin(piece.offset, piece.size)
 
-    async def _piece_of_lane(self) -> memoryview | None:
-        lane = self._lane
-        assert lane is not None
-        ring, bell = lane.segment, lane.bell
-        self._at += self._held
-        self._held = 0
-        limit = self._at + ring.size
-        if limit - bell.told >= ring.size // LANE_CREDIT_PART and self._end is None:
-            bell.ring(limit)
-        await self._breathe(bell)
+    async def _piece_of_lane(self, lane: LaneEnd) -> memoryview | None:
+        lane.give_back(more=self._end is None)
+        await self._breathe(lane)
         while True:
-            bell.heard()
-            self._look(bell.mark, ring.size)
-            if self._arrived > self._at:
-                break
-            if self._end is not None:
+            end = self._end
+            piece = lane.piece(end.size if type(end) is Finished else None)
+            if piece is not None:
+                self._move_on()
+                return piece
+            if end is not None:
                 await self.finish()
                 return None
-            await self._listen(bell)
-        self._move_on()
-        to_boundary = LANE_PIECE_BYTES - self._at % LANE_PIECE_BYTES
-        self._held = min(self._arrived - self._at, ring.room(self._at), to_boundary)
-        self._breath += self._held
-        return ring.part(self._at, self._held)
-
-    def _look(self, mark: int, size: int) -> None:
-        """See up to where bytes lie in a lane of this size."""
-        self._arrived = max(self._arrived, mark)
-        end = self._end
-        if type(end) is Finished:
-            if self._arrived > end.size:
-                raise DataLossError(
-                    f"the stream ended at {end.size} with {self._arrived} bytes in "
-                    "its lane"
-                )
-            self._arrived = end.size
-        if self._arrived - self._at > size:
-            raise ProtocolError(f"{self._arrived - self._at} bytes in a lane of {size}")
+            await self._listen(lane.bell)
 
     async def _listen(self, bell: Bell) -> None:
         """Wait for the other end of the lane, or for the end."""
@@ -304,10 +259,9 @@ class Handle:
             self._stalled = False
             self._port.post(self._connection.move_on, self)
 
-    async def _breathe(self, bell: Bell) -> None:
-        if self._breath >= LANE_BREATH_BYTES:
-            self._breath = 0
-            await self._signal.hear(bell, 0)
+    async def _breathe(self, lane: LaneEnd) -> None:
+        if lane.is_out_of_breath():
+            await self._signal.hear(lane.bell, 0)
 
     def _consumed(self, count: int) -> None:
         """Bytes were taken. The core is told of many at a time; and of all of them by
@@ -341,33 +295,28 @@ class Handle:
             await self.finish()
             raise CancelledError("the worker ended the upload")
 
-    async def _write_lane(self, data: memoryview, lane: MemoryLane) -> None:
-        ring, bell = lane.segment, lane.bell
-        await self._breathe(bell)
+    async def _write_lane(self, data: memoryview, lane: LaneEnd) -> None:
+        await self._breathe(lane)
         while data and self._end is None:
-            bell.heard()
-            self.durable = max(self.durable, bell.durable)
-            most = max(self._limit, bell.mark) - self._posted
-            count = min(len(data), most, ring.room(self._posted), LANE_PIECE_BYTES)
-            if count > 0:
+            count = lane.put(data, self._posted, self._limit)
+            self.durable = max(self.durable, lane.bell.durable)
+            if count:
                 self._move_on()
-                ring.part(self._posted, count)[:] = data[:count]
-                data = data[count:]
                 self._posted += count
-                self._breath += count
-                self._tell(bell, count)
-            elif self._by_lane:
-                await self._listen(bell)
+                data = data[count:]
+                self._tell(lane, count)
+            elif lane.in_use:
+                await self._listen(lane.bell)
             else:
                 self._port.post(self._connection.starve, self)
                 await self._signal.wait()
 
-    def _tell(self, bell: Bell, count: int) -> None:
+    def _tell(self, lane: LaneEnd, count: int) -> None:
         """Say that so many bytes more lie in the lane."""
-        if self._by_lane:
-            bell.ring(self._posted)
+        if lane.in_use:
+            lane.bell.ring(self._posted)
         else:
-            self._by_lane = True
+            lane.in_use = True
             self._port.post(self._connection.write_lane, self, count)
 
     def end(self, kind: Type) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from random import Random
@@ -23,6 +24,7 @@ from storagebus.drivers.errors import ProtocolError, StorageError
 
 SIZE = 1 << 16
 TOKEN = b"t" * 16
+DEADLINE_S = 3.0
 DATA = Random(3).randbytes(SIZE)
 
 
@@ -56,14 +58,14 @@ class Liar:
         offer = {"lane_address": self.address, "lane_token": TOKEN, "lane_bytes": SIZE}
         self.say(Type.ACCEPT, stream, Accepted(**offer, **more))
 
-    def hand_over(self, fd: int) -> None:
-        """Give a descriptor to the next visitor, and hear its word."""
+    def hand_over(self, fd: int) -> socket.socket:
+        """Give a descriptor to the next visitor, and hear its word; the lane's bell."""
         visitor, _ = self._side.accept()
-        with visitor:
-            visitor.settimeout(5)
-            assert visitor.recv(100) == TOKEN
-            socket.send_fds(visitor, [b"L"], [fd])
-            assert visitor.recv(10) == b"L"
+        visitor.settimeout(5)
+        assert visitor.recv(100) == TOKEN
+        socket.send_fds(visitor, [b"L"], [fd])
+        assert visitor.recv(10) == b"L"
+        return visitor
 
     def answer(self, *answers: Callable[[int], None]) -> None:
         """Answer that many OPENs with bytes, one after the other, and go on with
@@ -104,7 +106,7 @@ def liar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Liar]:
 
 
 def client_of(tmp_path: Path) -> Client:
-    return Client(f"ipc://{tmp_path}/clients", deadline=3.0)
+    return Client(f"ipc://{tmp_path}/clients", deadline=DEADLINE_S)
 
 
 def honest(liar: Liar) -> Callable[[int], None]:
@@ -129,7 +131,7 @@ def test_what_is_asked(liar: Liar, tmp_path: Path) -> None:
 def by_ring(liar: Liar, segment: Segment, fd: int, **lie: int) -> Callable[[int], None]:
     def act(stream: int) -> None:
         liar.accept(stream, lane="memory")
-        liar.hand_over(fd)
+        liar.hand_over(fd).close()
         segment.view[:] = DATA
         liar.say(Type.DATA, stream, **({"offset": 0, "lane": SIZE} | lie))
         liar.say(Type.RESULT, stream, Result(), offset=SIZE)
@@ -153,6 +155,50 @@ def test_bytes_beyond_the_ring(liar: Liar, tmp_path: Path) -> None:
         with pytest.raises(StorageError):
             read(client)
         assert read(client) == DATA
+    segment.close()
+    os.close(fd)
+
+
+@pytest.mark.parametrize("mark", [SIZE + 1, 2**64 - 1])
+def test_a_bell_that_tells_of_more_than_there_can_be(
+    liar: Liar, tmp_path: Path, mark: int
+) -> None:
+    segment, fd = make_segment(SIZE, writable=False)
+
+    def act(stream: int) -> None:
+        liar.accept(stream, lane="memory")
+        with liar.hand_over(fd) as bell:
+            bell.send(b"no strike")
+            liar.say(Type.DATA, stream, offset=0, lane=1)
+            bell.send(mark.to_bytes(8) + bytes(8))
+
+    liar.answer(act, honest(liar))
+    with client_of(tmp_path) as client:
+        with pytest.raises(StorageError):
+            read(client)
+        assert read(client) == DATA
+    segment.close()
+    os.close(fd)
+
+
+def test_a_bell_that_falls_silent_costs_no_more_than_the_deadline(
+    liar: Liar, tmp_path: Path
+) -> None:
+    segment, fd = make_segment(SIZE, writable=False)
+    over = threading.Event()
+
+    def act(stream: int) -> None:
+        liar.accept(stream, lane="memory")
+        with liar.hand_over(fd):
+            liar.say(Type.DATA, stream, offset=0, lane=1)
+            over.wait(10)
+
+    liar.answer(act)
+    began = time.monotonic()
+    with client_of(tmp_path) as client, pytest.raises(StorageError):
+        read(client)
+    assert time.monotonic() - began < 2 * DEADLINE_S
+    over.set()
     segment.close()
     os.close(fd)
 
