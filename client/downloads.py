@@ -250,6 +250,8 @@ class Reading(Download):
         if not file.left:
             return None
         size = min(file.left, max(wanted, FILE_AHEAD_BYTES), CHUNK_BYTES_MAX)
+        if file.in_memory and not file.is_busy:
+            return file.read(size)  # one copy, not two
         scratch = self._operations.scratch[:size]
         count = file.read_now(scratch)
         if count:

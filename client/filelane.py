@@ -82,6 +82,9 @@ class FileLane:
         start: where to begin.
         end: where to end.
         path: the object, for errors.
+
+    Attributes:
+        in_memory: whether no read waits for a disk.
     """
 
     def __init__(self, file: Descriptor, start: int, end: int, path: str) -> None:
@@ -90,9 +93,15 @@ class FileLane:
         self._at = start
         self._end = end
         self._path = path
+        self.in_memory = is_in_memory(file.fileno())
         self._probe = bytearray(1)
         os.lseek(file.fileno(), start, os.SEEK_SET)
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_SEQUENTIAL)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether another thread is reading."""
+        return self._file.is_busy
 
     @property
     def left(self) -> int:
@@ -153,7 +162,7 @@ class FileLane:
             try:
                 count = os.preadv(fd, [part], self._at, os.RWF_NOWAIT)
             except OSError as error:
-                if error.errno != errno.EOPNOTSUPP or not is_in_memory(fd):
+                if error.errno != errno.EOPNOTSUPP or not self.in_memory:
                     return 0  # not in memory, or this file system cannot tell
                 count = self._fill(fd, part)
             self._at += count
@@ -199,6 +208,8 @@ class FileLane:
         comes from a disk waits for that, and better beside others."""
         if size < LARGE_BYTES:
             return False
+        if self.in_memory:
+            return True
         try:
             return os.preadv(fd, [self._probe], at + size - 1, os.RWF_NOWAIT) == 1
         except OSError:

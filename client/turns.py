@@ -1,4 +1,4 @@
-"""Turns: so many large copies at once as leave a processor for everything else.
+"""Turns: no more large copies at once than there are processors.
 
 A read of a file that is in memory is nothing but a copy. Eight threads that copy on two
 cores gain nothing by it, and whoever has something short to do waits behind them all: a
@@ -66,7 +66,7 @@ class Turn:
             self._free.put(None)
 
 
-copies = Turns(max(1, (os.cpu_count() or 1) - 1))
+copies = Turns(os.cpu_count() or 1)
 """Of this process."""
 
 os.register_at_fork(after_in_child=copies.renew)
