@@ -290,6 +290,8 @@ class Result:
     lane: str = item(_NAME, "")
     lane_address: str = item(_NAME, "")
     lane_token: bytes = item(_binary(TOKEN_BYTES), b"")
+    lane_bytes: int = item(_COUNT, 0)
+    lane_start: int = item(_COUNT, 0)
     queued_us: int = item(_COUNT, 0)
     driver_us: int = item(_COUNT, 0)
 

@@ -46,7 +46,7 @@ from ..drivers.errors import (
 )
 from ..drivers.paths import check_path
 from . import certainty
-from .aiolanes import LoopLanes
+from .aiolanes import LoopLanePool
 from .aiostreams import AsyncReader, AsyncWalk, AsyncWriter
 from .brokers import in_order
 from .calllanes import LanePool
@@ -207,7 +207,7 @@ class LoopTransport:
         endpoints = in_order(self.endpoints, process_seed())
         connection = Connection(context(), endpoints, time.monotonic)
         self._connection = connection
-        self._lanes = LanePool(LoopLanes(loop).make)
+        self._lanes = LoopLanePool(loop)
         self._sockets = connection.sockets
         for socket in self._sockets:
             loop.add_reader(_descriptor(socket), self._pump_soon)

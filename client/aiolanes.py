@@ -5,12 +5,27 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
+from collections import deque
 
-from ..broker.lanes import WORD
-from ..broker.packets import PACKET_BYTES_MAX
-from ..broker.wire import Message, Payload
-from .calllanes import MARGIN_S, PATIENCE_S, answer_in, opening, send
+from ..broker.lanes import WORD, Descriptor
+from ..broker.wire import Payload
+from .calllanes import (
+    LANE_S_MAX,
+    MARGIN_S,
+    PATIENCE_S,
+    Answer,
+    Lane,
+    LanePool,
+    answer_in,
+    opening,
+    receive,
+    send,
+)
 
+_Packet = tuple[bytes, Descriptor | None]
+QUEUE_LANES_MIN = 16
+"""Lanes from which on a call waits for one of them; below, the bus brings another."""
+QUEUE_CALLS_MAX = 10_000
 SWEEP_S = 0.25
 """How late a call that gets no answer is noticed."""
 
@@ -53,6 +68,65 @@ class LoopLanes:
             lane.close()
 
 
+class LoopLanePool(LanePool):
+    """The call lanes of a client on an event loop: where there are many already, a call
+    waits for one of them to be free, which takes less than the bus does.
+
+    Args:
+        loop: the loop.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(LoopLanes(loop).make)
+        self._loop = loop
+        self._queue: deque[asyncio.Future[Lane | None]] = deque()
+
+    async def lane(self, operation: int, now: float) -> Lane | None:
+        """As `lease`; waits for as long as a call in a lane may take."""
+        skipped = self.is_skipped(operation)
+        lane = self.lease(operation, now)
+        if lane is not None or skipped or not self._is_worth_a_wait(operation, now):
+            return lane
+        turn: asyncio.Future[Lane | None] = self._loop.create_future()
+        self._queue.append(turn)
+        try:
+            return await turn
+        except BaseException:
+            if turn.done() and not turn.cancelled():
+                lane = turn.result()
+                if lane is not None:
+                    self.give_back(lane)
+            raise
+
+    def give_back(self, lane: Lane) -> None:
+        """A call is over: who has waited longest is next."""
+        turn = self._next()
+        if turn is None:
+            super().give_back(lane)
+        elif lane.is_good(time.monotonic()):
+            turn.set_result(lane)
+        else:
+            turn.set_result(None)
+            super().give_back(lane)
+
+    def close(self) -> None:
+        """Close the free lanes; who waits for one goes without."""
+        super().close()
+        while (turn := self._next()) is not None:
+            turn.set_result(None)
+
+    def _is_worth_a_wait(self, operation: int, now: float) -> bool:
+        busy = self.count >= QUEUE_LANES_MIN and len(self._queue) < QUEUE_CALLS_MAX
+        return busy and self.is_welcome(operation, now)
+
+    def _next(self) -> asyncio.Future[Lane | None] | None:
+        while self._queue:
+            turn = self._queue.popleft()
+            if not turn.done():
+                return turn
+        return None
+
+
 class LoopLane:
     """A lane whose calls tasks wait for.
 
@@ -62,19 +136,25 @@ class LoopLane:
     """
 
     def __init__(self, lanes: LoopLanes, connection: socket.socket) -> None:
-        self.born = time.monotonic()
         self.closed = False
+        self._old_at = time.monotonic() + LANE_S_MAX
         self._lanes = lanes
         self._socket = connection
         self._calls = 0
-        self._waiter: asyncio.Future[bytes] | None = None
+        self._takes_file = False
+        self._waiter: asyncio.Future[_Packet] | None = None
         lanes.loop.add_reader(connection, self._take)
 
+    def is_good(self, now: float) -> bool:
+        """Part of `Lane`."""
+        return not self.closed and now < self._old_at
+
     async def ask(
-        self, operation: int, fields: bytes, payload: Payload
-    ) -> Message | None:
+        self, operation: int, fields: bytes, payload: Payload, takes_file: bool
+    ) -> Answer | None:
         """Part of `Lane`."""
         self._calls += 1
+        self._takes_file = takes_file
         number = self._calls
         try:
             send(self._socket, opening(number, operation, fields, payload))
@@ -84,11 +164,11 @@ class LoopLane:
         waiter = self._waiter = self._lanes.loop.create_future()
         self._lanes.wait_for(self)
         try:
-            packet = await waiter
+            packet, file = await waiter
         except BaseException:
             self.close()
             raise
-        answer = answer_in(packet, number)
+        answer = answer_in(packet, number, file)
         if answer is None:
             self.close()
         return answer
@@ -101,24 +181,24 @@ class LoopLane:
         if not self._lanes.loop.is_closed():
             self._lanes.loop.remove_reader(self._socket)
         self._socket.close()
-        self._tell(b"")
+        self._tell((b"", None))
 
     def _take(self) -> None:
         """The worker has sent something, or has closed the lane."""
         try:
-            packet = self._socket.recv(PACKET_BYTES_MAX + 1)
+            packet, file = receive(self._socket, self._takes_file)
         except BlockingIOError:
             return
         except OSError:
-            packet = b""
+            packet, file = b"", None
         if packet == WORD and self._calls <= 1:
             return
         if self._waiter is None:
             self.close()  # nothing was asked
         else:
-            self._tell(packet)
+            self._tell((packet, file))
 
-    def _tell(self, packet: bytes) -> None:
+    def _tell(self, packet: _Packet) -> None:
         waiter, self._waiter = self._waiter, None
         if waiter is not None:
             self._lanes.answered(self)

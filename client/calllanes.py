@@ -15,9 +15,9 @@ import struct
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
-from ..broker.lanes import WORD, abstract_name, is_own_user
+from ..broker.lanes import WORD, Descriptor, abstract_name, is_own_user
 from ..broker.messages import LANE_CALLS, Result
 from ..broker.packets import BUDGET_MS_MAX, PACKET_BYTES_MAX, from_packet, to_packet
 from ..broker.wire import NUMBER_MAX, Message, Payload, Type
@@ -45,24 +45,43 @@ _TIMEVAL = struct.Struct("ll")
 log = logging.getLogger("storagebus.client")
 
 
+class Answer(NamedTuple):
+    """What a worker has said.
+
+    Attributes:
+        message: RESULT or ERROR.
+        file: the descriptor that came with it.
+    """
+
+    message: Message
+    file: Descriptor | None = None
+
+
 class Lane(Protocol):
     """A lane as a pool knows it.
 
     Attributes:
-        born: when it was opened.
         closed: whether it is of no more use.
     """
 
-    born: float
     closed: bool
 
+    def is_good(self, now: float) -> bool:
+        """Whether it may have another call."""
+
     async def ask(
-        self, operation: int, fields: bytes, payload: Payload
-    ) -> Message | None:
+        self, operation: int, fields: bytes, payload: Payload, takes_file: bool
+    ) -> Answer | None:
         """Have a call done, the only one in the lane.
 
+        Args:
+            operation: which.
+            fields: its arguments, packed.
+            payload: content of a put.
+            takes_file: whether a descriptor may come with the answer.
+
         Returns:
-            RESULT or ERROR; None when there was no answer, and the lane is closed.
+            None when there was no answer, and the lane is closed.
         """
 
     def close(self) -> None:
@@ -76,12 +95,15 @@ class LanePool:
 
     Args:
         make: a lane of a connection.
+
+    Attributes:
+        count: how many there are, free or not.
     """
 
     def __init__(self, make: Callable[[socket.socket], Lane]) -> None:
         self._make = make
         self._idle: deque[Lane] = deque()
-        self._count = 0
+        self.count = 0
         self._by_bus = 0
         self._vain = 0
         self._wanted_at = 0.0
@@ -90,11 +112,20 @@ class LanePool:
         self._skipped: dict[int, int] = {}
         self._closed = False
 
+    def is_welcome(self, operation: int, now: float) -> bool:
+        """Whether the workers want calls of this kind now, as far as is known."""
+        return not self._tried_at or now >= self._tried_at.get(operation, 0.0)
+
+    def is_skipped(self, operation: int) -> bool:
+        """Whether the next call of this kind goes by the bus, as what was asked for
+        before was too large."""
+        return self._skipped.get(operation, 0) > 0
+
     def lease(self, operation: int, now: float) -> Lane | None:
         """A free lane for a call; None when the bus is to have it."""
-        if self._tried_at and now < self._tried_at.get(operation, 0.0):
+        if not self.is_welcome(operation, now):
             return None
-        if self._skipped.get(operation, 0) > 0:
+        if self.is_skipped(operation):
             self._skipped[operation] -= 1
             return None
         while True:
@@ -102,9 +133,13 @@ class LanePool:
                 lane = self._idle.pop()
             except IndexError:
                 return None
-            if not lane.closed and now - lane.born < LANE_S_MAX:
+            if lane.is_good(now):
                 return lane
             self._drop(lane)
+
+    async def lane(self, operation: int, now: float) -> Lane | None:
+        """As `lease`; may wait for a lane where that is worth it."""
+        return self.lease(operation, now)
 
     def give_back(self, lane: Lane) -> None:
         """A call is over."""
@@ -123,7 +158,7 @@ class LanePool:
         self._by_bus += 1
         if self._by_bus <= first or self._idle or self._closed:
             return False
-        if self._count >= LANES_MAX or now < self._wanted_at:
+        if self.count >= LANES_MAX or now < self._wanted_at:
             return False
         self._vain += 1
         if self._vain > VAIN_MAX:
@@ -134,14 +169,14 @@ class LanePool:
     def admit(self, offer: Result) -> None:
         """Take up what a worker offers with its answer."""
         self._vain = 0
-        if offer.lane != LANE_CALLS or self._closed or self._count >= LANES_MAX:
+        if offer.lane != LANE_CALLS or self._closed or self.count >= LANES_MAX:
             return
         try:
             connection = knock(offer)
         except (OSError, ProtocolError) as error:
             log.debug("no lane for calls: %s", error)
             return
-        self._count += 1
+        self.count += 1
         self._idle.append(self._make(connection))
 
     def declined(self, operation: int, until: float) -> None:
@@ -168,7 +203,7 @@ class LanePool:
                 return
 
     def _drop(self, lane: Lane) -> None:
-        self._count -= 1
+        self.count -= 1
         lane.close()
 
 
@@ -180,8 +215,8 @@ class CallLane:
     """
 
     def __init__(self, connection: socket.socket) -> None:
-        self.born = time.monotonic()
         self.closed = False
+        self._old_at = time.monotonic() + LANE_S_MAX
         self._socket = connection
         self._calls = 0
         connection.setblocking(True)
@@ -190,23 +225,27 @@ class CallLane:
         for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
             connection.setsockopt(socket.SOL_SOCKET, option, timeval)
 
+    def is_good(self, now: float) -> bool:
+        """Part of `Lane`."""
+        return not self.closed and now < self._old_at
+
     async def ask(
-        self, operation: int, fields: bytes, payload: Payload
-    ) -> Message | None:
+        self, operation: int, fields: bytes, payload: Payload, takes_file: bool
+    ) -> Answer | None:
         """Part of `Lane`; the calling thread waits, in one system call."""
         self._calls += 1
         number = self._calls
         try:
             send(self._socket, opening(number, operation, fields, payload))
-            packet = self._socket.recv(PACKET_BYTES_MAX + 1)
+            packet, file = receive(self._socket, takes_file)
             if packet == WORD and number == 1:
-                packet = self._socket.recv(PACKET_BYTES_MAX + 1)
+                packet, file = receive(self._socket, takes_file)
         except OSError:
-            packet = b""
+            packet, file = b"", None
         except BaseException:
             self.close()
             raise
-        answer = answer_in(packet, number)
+        answer = answer_in(packet, number, file)
         if answer is None:
             self.close()
         return answer
@@ -276,7 +315,24 @@ def send(connection: socket.socket, parts: list[Payload]) -> None:
         connection.sendmsg(parts, (), socket.MSG_NOSIGNAL)
 
 
-def answer_in(packet: bytes, number: int) -> Message | None:
+def receive(
+    connection: socket.socket, takes_file: bool
+) -> tuple[bytes, Descriptor | None]:
+    """The next packet, and the descriptor that comes with it; others the kernel closes.
+
+    Raises:
+        OSError: there is none.
+    """
+    if not takes_file:
+        return connection.recv(PACKET_BYTES_MAX + 1), None
+    packet, fds, _, _ = socket.recv_fds(
+        connection, PACKET_BYTES_MAX + 1, 1, socket.MSG_CMSG_CLOEXEC
+    )
+    files = [Descriptor(fd) for fd in fds]
+    return packet, files[0] if len(files) == 1 else None
+
+
+def answer_in(packet: bytes, number: int, file: Descriptor | None) -> Answer | None:
     """The answer to a call; None when the packet holds none."""
     if not packet:
         return None
@@ -287,4 +343,4 @@ def answer_in(packet: bytes, number: int) -> Message | None:
         return None
     if message.stream != number or message.type not in (Type.RESULT, Type.ERROR):
         return None
-    return message
+    return Answer(message, file)

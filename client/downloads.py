@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from ..broker.messages import (
+    DIRECT,
     LANE_FILE,
     LANE_MEMORY,
     TEXT_CHARACTERS_MAX,
@@ -28,8 +29,8 @@ from ..drivers.errors import (
     StorageError,
 )
 from .filelane import FileLane
-from .handles import Handle
-from .lanes import Lanes, fetch_file, fetch_memory
+from .handles import Handle, Whole
+from .lanes import Lanes, fetch_file, fetch_memory, file_lane
 from .operations import Operations
 from .requests import Request
 from .retry import SAFETY
@@ -67,7 +68,7 @@ class Download(ABC):
         self._window = window
         self._brief = brief
         self._attempts = operations.attempts(SAFETY[operation])
-        self._handle: Handle | None = None
+        self._handle: Handle | Whole | None = None
         self._first = True
         self.identity: str | None = None
 
@@ -79,7 +80,7 @@ class Download(ABC):
             window: bytes that may arrive ahead.
         """
 
-    async def _begun(self, handle: Handle, accepted: Accepted) -> Handle:
+    async def _begun(self, handle: Handle, accepted: Accepted) -> Handle | Whole:
         """The stream is open: the place to take up what the worker offers. Returns
         the handle to go on with."""
         return handle
@@ -109,25 +110,13 @@ class Download(ABC):
         """
         return await self._going(opening=False)
 
-    async def _whole(self, arguments: Open) -> Payload | None:
-        """All of a brief download of which nothing has come yet, if it can be had
-        without the bus."""
-        if not self._brief or self._handle is not None or not self._first:
-            return None
-        done = await self._operations.by_lane(
-            self._operation, arguments, b"", self._attempts
-        )
-        if done is None:
-            return None
-        self._first = False
-        self.identity = done.result.identity
-        return done.payload
-
     def close(self) -> None:
         """Give the rest up. Harmless when repeated."""
         handle, self._handle = self._handle, None
         self._operations.downloads.discard(id(self))
         if handle is not None:
+            if handle.result is not None:
+                self._operations.admit(handle.result)
             handle.release()
 
     async def _going(self, *, opening: bool) -> Payload | None:
@@ -155,12 +144,12 @@ class Download(ABC):
                 raise hindrance from failure
             await self._operations.pause(self._attempts, failure)
 
-    async def _begin(self) -> Handle:
+    async def _begin(self) -> Handle | Whole:
         downloads = self._operations.downloads
         downloads.add(id(self))
         window = window_bytes(self._window, len(downloads))
         arguments = self._arguments(window)
-        if self._brief:
+        if self._operation in DIRECT:
             arguments = self._operations.asking(arguments)
         request = Request.of(
             self._operation,
@@ -172,9 +161,7 @@ class Download(ABC):
         self._handle = handle
         accepted = await handle.opened()
         if accepted is None:
-            result = (await handle.finish()).result
-            identity = result.identity
-            self._operations.admit(result)
+            identity = (await handle.finish()).result.identity
         else:
             identity = accepted.identity
         if not self._first and identity != self.identity:
@@ -219,6 +206,7 @@ class Reading(Download):
         self._memory: Accepted | None = None
         self._by_stream = 0
         self._asked_for: dict[str, Any] = {}
+        self._tried_directly = False
         self.file: FileLane | None = None
 
     async def piece(self) -> Payload | None:
@@ -264,10 +252,9 @@ class Reading(Download):
 
     async def gather(self) -> bytes:
         """All that is left, in one."""
-        service = self._operations.service
-        whole = await self._whole(make(Open, service=service, path=self._path))
-        if whole is not None:
-            return bytes(whole)
+        whole = None if self._handle else await self._directly()
+        if whole is not None and self.file is None:
+            return bytes(await whole.piece() or b"")
         pieces: list[bytes | memoryview] = []
         while (piece := await self.piece()) is not None:
             pieces.append(bytes(piece) if self.is_fleeting else piece)
@@ -283,11 +270,53 @@ class Reading(Download):
         if self.file is not None:
             self.file.close()
 
+    async def _begin(self) -> Handle | Whole:
+        whole = await self._directly()
+        if whole is None:
+            return await super()._begin()
+        self._handle = whole
+        return whole
+
+    async def _directly(self) -> Whole | None:
+        """Open it by a call lane: all of it has come then, or its file. None when the
+        bus is to do it; from then on it does."""
+        if self._tried_directly:
+            return None
+        self._tried_directly = True
+        operations = self._operations
+        kinds = self._lanes.kinds_at(operations.transport.now())
+        arguments = make(
+            Open,
+            service=operations.service,
+            path=self._path,
+            start=self._start,
+            length=self._length,
+            if_match=self._if_match,
+            lane_kinds=kinds,
+        )
+        done = await operations.by_lane(
+            Operation.READ,
+            arguments,
+            b"",
+            self._attempts,
+            takes_file=LANE_FILE in kinds,
+        )
+        if done is None:
+            return None
+        if done.result.lane == LANE_FILE:
+            if done.file is None:
+                self._lanes.no_file(operations.transport.now())
+                return None
+            self.file = file_lane(done.file, done.result, self._path)
+        self._first = False
+        self.identity = done.result.identity
+        return Whole(done.payload)
+
     async def _patiently(self, work: Callable[[], _T]) -> _T:
         """Read from the file, within the deadline where that can be."""
         return await self._operations.transport.run(work, self._operations.deadline)
 
-    async def _begun(self, handle: Handle, accepted: Accepted) -> Handle:
+    async def _begun(self, handle: Handle, accepted: Accepted) -> Handle | Whole:
         self._memory, self._by_stream = None, 0
         if accepted.lane == LANE_MEMORY:
             self._memory = accepted
@@ -316,7 +345,7 @@ class Reading(Download):
         )
         if lane is None:
             return
-        if handle is not None and handle is self._handle:
+        if isinstance(handle, Handle) and handle is self._handle:
             handle.adopt(lane)
         else:
             lane.close()

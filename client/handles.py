@@ -13,7 +13,7 @@ from typing import Any, Protocol, TypeVar
 
 from ..broker.bell import Bell
 from ..broker.memorylane import MemoryLane
-from ..broker.messages import Accepted
+from ..broker.messages import Accepted, Result
 from ..broker.wire import Payload, Type
 from ..drivers.errors import CancelledError, ProtocolError, StorageError
 from .calllanes import LanePool
@@ -157,6 +157,11 @@ class Handle:
     def ended(self) -> bool:
         """Whether the operation has finished or failed."""
         return self._end is not None
+
+    @property
+    def result(self) -> Result | None:
+        """What the operation ended with, if it has ended well."""
+        return self._end.result if type(self._end) is Finished else None
 
     async def opened(self) -> Accepted | None:
         """Wait until the stream is open; None when it has ended instead.
@@ -338,6 +343,28 @@ class Handle:
                 self._lane.close()
                 self._lane = None
             self._port.release()
+
+
+class Whole:
+    """What came in one message, to be read as a handle's pieces are.
+
+    Args:
+        payload: all there is.
+    """
+
+    has_lane = False
+    result = None
+
+    def __init__(self, payload: Payload) -> None:
+        self._payload: Payload | None = payload or None
+
+    async def piece(self) -> Payload | None:
+        """All of it, and then None."""
+        payload, self._payload = self._payload, None
+        return payload
+
+    def release(self) -> None:
+        """Nobody waits for it."""
 
 
 class Transport(Protocol):

@@ -24,7 +24,14 @@ from ..broker.lanes import (
     is_own_user,
 )
 from ..broker.memorylane import MemoryLane
-from ..broker.messages import LANE_CALLS, LANE_FILE, LANE_KINDS, LANE_MEMORY, Accepted
+from ..broker.messages import (
+    LANE_CALLS,
+    LANE_FILE,
+    LANE_KINDS,
+    LANE_MEMORY,
+    Accepted,
+    Result,
+)
 from ..broker.segment import Segment, map_segment
 from ..drivers.errors import InvalidParameterError, ProtocolError
 from .calllanes import CALLS_FIRST
@@ -108,6 +115,12 @@ class Lanes:
         """A file that was offered could not be had: ask for none for a while."""
         self._no_file_until = now + NO_FILE_S
 
+    def kinds_at(self, now: float) -> tuple[str, ...]:
+        """The kinds that streams take at this time."""
+        if now >= self._no_file_until:
+            return self.kinds
+        return tuple(kind for kind in self.kinds if kind != LANE_FILE)
+
     def asking(self, now: float, window: int = 0) -> dict[str, Any]:
         """What an OPEN says of it.
 
@@ -115,12 +128,31 @@ class Lanes:
             now: the time, in seconds.
             window: bytes of a read that may arrive ahead.
         """
-        kinds = self.kinds
-        if now < self._no_file_until:
-            kinds = tuple(kind for kind in kinds if kind != LANE_FILE)
+        kinds = self.kinds_at(now)
         if not self.host or not kinds:
             return {}
         return {"lane": self.host, "lane_kinds": kinds, "lane_window": window}
+
+
+def file_lane(file: Descriptor, offer: Accepted | Result, path: str) -> FileLane:
+    """The file that a worker has handed over, examined.
+
+    Args:
+        file: its descriptor.
+        offer: what the worker said of it.
+        path: the object, for errors.
+
+    Raises:
+        ProtocolError: it is not as the worker said.
+    """
+    end = offer.lane_start + offer.lane_bytes
+    status = os.fstat(file.fileno())
+    mode = fcntl.fcntl(file.fileno(), fcntl.F_GETFL) & os.O_ACCMODE
+    if not stat.S_ISREG(status.st_mode) or mode != os.O_RDONLY:
+        raise ProtocolError("a lane's file is no file for reading only")
+    if status.st_size < end:
+        raise ProtocolError(f"a lane's file has {status.st_size} of {end} bytes")
+    return FileLane(file, offer.lane_start, end, path)
 
 
 def fetch_file(offer: Accepted, path: str, left_s: float = inf) -> FileLane | None:
@@ -131,16 +163,9 @@ def fetch_file(offer: Accepted, path: str, left_s: float = inf) -> FileLane | No
         path: the object, for errors.
         left_s: seconds that the operation has left.
     """
-    end = offer.lane_start + offer.lane_bytes
 
     def examine(file: Descriptor) -> FileLane:
-        status = os.fstat(file.fileno())
-        mode = fcntl.fcntl(file.fileno(), fcntl.F_GETFL) & os.O_ACCMODE
-        if not stat.S_ISREG(status.st_mode) or mode != os.O_RDONLY:
-            raise ProtocolError("a lane's file is no file for reading only")
-        if status.st_size < end:
-            raise ProtocolError(f"a lane's file has {status.st_size} of {end} bytes")
-        return FileLane(file, offer.lane_start, end, path)
+        return file_lane(file, offer, path)
 
     found = _fetch(offer, examine, left_s)
     if found is None:

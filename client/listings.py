@@ -36,9 +36,11 @@ class Listing(Download):
 
     async def gather(self) -> list[str]:
         """All names."""
-        whole = await self._whole(self._arguments(self._window))
-        if whole is not None:
-            return _names_in(whole) if whole else []
+        done = await self._operations.by_lane(
+            Operation.LIST, self._arguments(self._window), b"", self._attempts
+        )
+        if done is not None:
+            return _names_in(done.payload) if done.payload else []
         while (page := await self.piece()) is not None:
             self._names += _names_in(page)
         return self._names

@@ -10,7 +10,9 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
+from ..broker.lanes import Descriptor
 from ..broker.messages import (
     BUS_SERVICE,
     DIRECT,
@@ -41,7 +43,7 @@ from ..drivers.errors import (
 from .calllanes import PATIENCE_S
 from .handles import Transport
 from .lanes import Lanes
-from .requests import Finished, Request
+from .requests import Request
 from .retry import SAFETY, Attempts, RetryBudget, Safety, can_help
 
 DEADLINE_S_MAX = 7 * 24 * 3600.0
@@ -60,6 +62,20 @@ class Description:
         """What a worker says of its driver, when asked or in its greeting."""
         capabilities = Capabilities.from_fields(said.capabilities or {})
         return cls(said.driver, said.api_version, capabilities)
+
+
+class Done(NamedTuple):
+    """What an operation by a call lane has brought.
+
+    Attributes:
+        result: its map.
+        payload: its bytes.
+        file: instead of them, a descriptor of the file that they are in.
+    """
+
+    result: Result
+    payload: Payload
+    file: Descriptor | None
 
 
 class Operations:
@@ -208,7 +224,9 @@ class Operations:
         arguments: Open,
         payload: Payload,
         attempts: Attempts,
-    ) -> Finished | None:
+        *,
+        takes_file: bool = False,
+    ) -> Done | None:
         """Perform an operation of `DIRECT` by a call lane, where there is one free.
 
         Args:
@@ -216,6 +234,7 @@ class Operations:
             arguments: its map.
             payload: content of a put.
             attempts: those of the operation; this one does not count.
+            takes_file: whether a descriptor may come with the answer.
 
         Returns:
             What it has brought; None when it is to go by the bus.
@@ -227,21 +246,23 @@ class Operations:
         now = self.transport.now()
         if pool is None or attempts.ends - now < PATIENCE_S:
             return None
-        lane = pool.lease(operation, now)
+        lane = await pool.lane(operation, now)
         if lane is None:
             return None
         try:
-            answer = await lane.ask(operation, pack(arguments), payload)
+            answer = await lane.ask(operation, pack(arguments), payload, takes_file)
         finally:
             pool.give_back(lane)
         if answer is None:
             attempts.may_have_run = True
             return None
-        if answer.type is Type.RESULT:
+        message = answer.message
+        if message.type is Type.RESULT:
             pool.fitted(operation)
             self.budget.succeeded()
-            return Finished(parse(Result, answer.fields), answer.payload)
-        error = error_of(answer)
+            result = parse(Result, message.fields)
+            return Done(result, message.payload, answer.file)
+        error = error_of(message)
         if isinstance(error, TooLargeError) and operation in DOWNLOADS:
             pool.too_large(operation)
         elif isinstance(error, BusyError) and error.executed is Executed.NO:

@@ -11,6 +11,7 @@ import select
 import socket
 from collections.abc import Iterator
 
+from ..broker.lanes import Descriptor
 from ..broker.packets import PACKET_BYTES_MAX, from_packet, to_packet
 from ..broker.wire import Message
 from ..drivers.errors import ProtocolError
@@ -79,14 +80,18 @@ class CallLanes:
             else:
                 yield lane, message
 
-    def send(self, lane: int, message: Message) -> bool:
-        """Send an answer; False when the lane takes none, and is to be dropped."""
+    def send(self, lane: int, message: Message, file: Descriptor | None = None) -> bool:
+        """Send an answer, and a descriptor with it, which this closes; False when the
+        lane takes none, and is to be dropped."""
         connection = self._lanes.get(lane)
         if connection is None:
             return True
         parts = to_packet(message)
         try:
-            if len(parts) == 1:
+            if file is not None:
+                socket.send_fds(connection, parts, [file.fileno()], socket.MSG_NOSIGNAL)
+                file.close()
+            elif len(parts) == 1:
                 connection.send(parts[0], socket.MSG_NOSIGNAL)
             else:
                 connection.sendmsg(parts, (), socket.MSG_NOSIGNAL)

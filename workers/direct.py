@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from math import inf
 from typing import NamedTuple
 
+from ..broker.lanes import Descriptor
 from ..broker.messages import (
     DIRECT,
     INLINE_BYTES_MAX,
@@ -47,10 +48,12 @@ class Reply(NamedTuple):
     Attributes:
         lane: its number.
         message: RESULT or ERROR.
+        file: a descriptor that goes with it.
     """
 
     lane: int
     message: Message
+    file: Descriptor | None = None
 
 
 class DirectCall:
@@ -62,9 +65,19 @@ class DirectCall:
         operation: what it is to do.
         steps, standing: see `Stream`.
         answer: what to send; None before its end.
+        file: what goes with it.
     """
 
-    __slots__ = ("answer", "id", "lane", "link", "operation", "standing", "steps")
+    __slots__ = (
+        "answer",
+        "file",
+        "id",
+        "lane",
+        "link",
+        "operation",
+        "standing",
+        "steps",
+    )
 
     def __init__(self, lane: int, opened: Message, standing: Standing | None) -> None:
         self.lane = lane
@@ -74,6 +87,7 @@ class DirectCall:
         self.steps = Steps()
         self.standing = standing
         self.answer: Message | None = None
+        self.file: Descriptor | None = None
 
     def finished(self, task: Task, outcome: Outcome, now: float) -> None:
         """The job has ended."""
@@ -83,8 +97,15 @@ class DirectCall:
         value = outcome.value
         payload = b""
         if isinstance(value, Whole):
-            payload = value.payload
-            value = {} if value.identity is None else {"identity": value.identity}
+            whole = value
+            value, payload = {}, whole.payload
+            if whole.identity is not None:
+                value["identity"] = whole.identity
+            if whole.offer is not None:
+                self.file = whole.offer.file
+                value["lane"] = whole.offer.kind
+                value["lane_start"] = whole.offer.start
+                value["lane_bytes"] = whole.offer.size
         self.answer = self._result(value, payload, outcome.driver_us)
 
     def fail(self, error: StorageError, now: float) -> None:
@@ -174,7 +195,7 @@ class Direct:
         if self._calls.get(call.lane) is not call or call.answer is None:
             return None
         del self._calls[call.lane]
-        return Reply(call.lane, call.answer)
+        return Reply(call.lane, call.answer, call.file)
 
     def idle(self, lanes: Iterable[int]) -> list[int]:
         """Those of some lanes that have no call."""

@@ -134,7 +134,9 @@ class WorkerLoop:
     def reply(self, reply: Reply) -> None:
         """Answer a call that came by a lane; who does not take it loses the lane."""
         door = self._door
-        if door is not None and not door.calls.send(reply.lane, reply.message):
+        if door is None:
+            return
+        if not door.calls.send(reply.lane, reply.message, reply.file):
             self._close_lane(reply.lane)
 
     def run(self) -> Stop:

@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from programs import wait_until
@@ -62,8 +63,8 @@ class Ways:
         self.direct = self.by_bus = 0
         plain = Operations.by_lane
 
-        async def by_lane(own: Operations, *asked: object) -> object:
-            done = await plain(own, *asked)  # type: ignore[arg-type]
+        async def by_lane(own: Operations, *asked: Any, **more: Any) -> object:
+            done = await plain(own, *asked, **more)
             self.direct += done is not None
             self.by_bus += done is None
             return done
@@ -102,6 +103,7 @@ def test_small_calls_go_by_a_lane(client: Client, ways: Ways) -> None:
 
 def test_what_is_too_large_goes_by_the_bus(client: Client, ways: Ways) -> None:
     client.put_content("/a/b", DATA + b"x")
+    ways.reset()
     assert client.get_content("/a/b") == DATA + b"x"
     assert (ways.direct, ways.by_bus) == (0, 1)
     names = [f"/d/{number:0100}" for number in range(300)]
@@ -484,3 +486,68 @@ def test_a_slow_store_is_left_to_the_bus(
             assert ways.direct >= 15  # what is quick is still taken
         worker.terminate()
         worker.wait(PATIENCE_S)
+
+
+def test_a_reader_is_opened_by_a_lane(
+    files: tuple[RealBus, Client], ways: Ways, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The bytes of a small object come with that, and the file of a large one."""
+    bus, _ = files
+    monkeypatch.setenv("STORAGEBUS_LANE", "auto")
+    large = DATA * 3
+    with Client(bus.endpoint) as client:
+        client.put_content("/small", DATA)
+        client.put_content("/large", large)
+        for _ in range(20):
+            client.stat("/small")
+        ways.reset()
+        for path, content in (("/small", DATA), ("/large", large)):
+            with client.reader(path, 5) as reader:
+                assert reader.identity == client.stat(path).identity
+                assert reader.read() == content[5:]
+            with client.reader(path, 7, 90) as reader:
+                assert reader.read(10) + reader.read() == content[7:97]
+            assert client.get_content(path) == content
+        with client.reader("/large") as reader:
+            assert os.pread(reader.fileno(), 9, 0) == large[:9]
+        assert ways.direct > ways.by_bus
+
+
+def test_a_file_outlives_its_worker(
+    files: tuple[RealBus, Client], monkeypatch: pytest.MonkeyPatch, ways: Ways
+) -> None:
+    bus, _ = files
+    monkeypatch.setenv("STORAGEBUS_LANE", "auto")
+    large = DATA * 3
+    with Client(bus.endpoint) as client:
+        client.put_content("/large", large)
+        for _ in range(20):
+            client.stat("/large")
+        ways.reset()
+        with client.reader("/large") as reader:
+            assert reader.read(10) == large[:10]
+            bus.kill_worker(0)
+            assert reader.read() == large[10:]
+
+
+def test_many_readers_at_once_on_a_loop(
+    files: tuple[RealBus, Client], monkeypatch: pytest.MonkeyPatch, ways: Ways
+) -> None:
+    bus, client = files
+    monkeypatch.setenv("STORAGEBUS_LANE", "auto")
+    large = DATA * 3
+    client.put_content("/large", large)
+
+    async def read(own: AsyncClient, number: int) -> None:
+        async with own.reader("/large", number) as reader:
+            assert await reader.read(1) == large[number : number + 1]
+            await asyncio.sleep(0.01)
+            assert await reader.read() == large[number + 1 :]
+
+    async def main() -> None:
+        async with AsyncClient(bus.endpoint) as own:
+            for _ in range(6):
+                await asyncio.gather(*(read(own, number) for number in range(200)))
+
+    asyncio.run(main())
+    assert ways.direct > ways.by_bus

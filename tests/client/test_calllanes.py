@@ -23,6 +23,7 @@ from storagebus.client.calllanes import (
     SKIPS_MAX,
     VAIN_MAX,
     VAIN_S,
+    Answer,
     CallLane,
     LanePool,
     knock,
@@ -80,7 +81,8 @@ def echo(message: Message) -> bytes:
 
 
 def ask(lane: CallLane, payload: bytes = b"") -> Message | None:
-    return run_now(lane.ask(Operation.PUT, b"", payload))
+    answer = run_now(lane.ask(Operation.PUT, b"", payload, False))
+    return None if answer is None else answer.message
 
 
 def test_calls_one_after_another(start: Callable[..., Worker]) -> None:
@@ -144,12 +146,15 @@ def test_a_caller_that_is_interrupted_leaves_no_answer_behind(
 
 class FakeLane:
     def __init__(self, connection: object = None) -> None:
-        self.born = time.monotonic()
+        self.old_at = time.monotonic() + LANE_S_MAX
         self.closed = False
 
+    def is_good(self, now: float) -> bool:
+        return not self.closed and now < self.old_at
+
     async def ask(
-        self, operation: int, fields: bytes, payload: Payload
-    ) -> Message | None:
+        self, operation: int, fields: bytes, payload: Payload, takes_file: bool
+    ) -> Answer | None:
         raise AssertionError
 
     def close(self) -> None:
@@ -184,7 +189,7 @@ def test_a_lane_is_used_for_a_while(pool: LanePool) -> None:
     lane = pool.lease(STAT, time.monotonic())
     assert lane is not None
     pool.give_back(lane)
-    assert pool.lease(STAT, lane.born + LANE_S_MAX) is None
+    assert pool.lease(STAT, time.monotonic() + LANE_S_MAX) is None
     assert lane.closed
 
 

@@ -26,6 +26,7 @@ class Stream:
         end: StorageError | Result | None = None,
     ) -> None:
         self._size, self._write, self._end = size, write, end
+        self.result = None
         self.durable = 0
         self.ended = False
         self.taken: list[bytes] = []

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 
 import msgpack
 import pytest
@@ -45,6 +48,24 @@ def test_an_object_that_fits(
     assert whole.payload == DATA[:size]
     assert whole.identity == driver.stat("/a").identity
     assert [reader.closed for reader in readers] == [True]
+
+
+def test_a_file_is_handed_over_to_who_takes_files(tmp_path: Path) -> None:
+    files = create("filesystem", {"rootdirectory": str(tmp_path)})
+    data = DATA + DATA[:4]
+    files.put_content("/a", data)
+    request = Open("s", "/a", start=4, lane_kinds=("file",))
+    whole = ReadWhole(Operation.READ, request).run(files)
+    assert whole.payload == b"" and whole.offer is not None
+    assert (whole.offer.start, whole.offer.size) == (4, len(data) - 4)
+    file = whole.offer.file
+    assert file is not None
+    assert os.pread(file.fileno(), len(data), 4) == data[4:]
+    file.close()
+    with pytest.raises(TooLargeError):
+        ReadWhole(Operation.READ, replace(request, lane_kinds=())).run(files)
+    small = replace(request, start=5)
+    assert ReadWhole(Operation.READ, small).run(files).payload == data[5:]
 
 
 def test_a_part_of_an_object(driver: StorageDriver) -> None:
