@@ -29,6 +29,7 @@ PURE = {
 """Machines `(event, now) -> actions`, and what they are made of."""
 
 HANDED_ON = {
+    "broker/lanes.py": "a descriptor",
     "drivers/progress.py": "the count that a driver's thread raises",
     "drivers/standing.py": "what a driver's thread looks at",
     "workers/call_jobs.py": "what a thread runs",

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from call_ways import Ways
 from programs import Programs, wait_until
 from real_bus import RealBus
 
@@ -56,3 +57,22 @@ def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Progra
         for process in made.running():
             process.kill()
         shutil.rmtree(runtime, ignore_errors=True)
+
+
+@pytest.fixture
+def ways(monkeypatch: pytest.MonkeyPatch) -> Ways:
+    return Ways(monkeypatch)
+
+
+@pytest.fixture
+def files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[tuple[RealBus, Client]]:
+    """A bus whose store several workers can share, and a client."""
+    monkeypatch.setenv("STORAGEBUS_LANE", "calls")
+    with (
+        RealBus("filesystem", {"rootdirectory": str(tmp_path)}) as bus,
+        Client(bus.endpoint, deadline=20.0) as client,
+    ):
+        client.put_content("/a/b", b"first")
+        yield bus, client
