@@ -85,12 +85,12 @@ class Handle:
 
     Attributes:
         sent: bytes of an upload that have left.
-        durable: bytes of an upload that survive the worker.
     """
 
     __slots__ = (
         "_accepted",
         "_connection",
+        "_durable",
         "_end",
         "_lane",
         "_limit",
@@ -102,7 +102,6 @@ class Handle:
         "_signal",
         "_stalled",
         "_unreported",
-        "durable",
         "sent",
     )
 
@@ -122,9 +121,18 @@ class Handle:
         self._posted = 0
         self._unreported = 0
         self._report_bytes = max(REPORT_BYTES, request.window // REPORT_PART)
+        self._durable = 0
         self.sent = 0
-        self.durable = 0
         port.post(connection.open, self, request)
+
+    @property
+    def durable(self) -> int:
+        """Bytes of an upload that survive the worker, as far as it has told."""
+        lane = self._lane
+        if lane is None:
+            return self._durable
+        lane.bell.heard()  # nobody else listens while nothing is written
+        return max(self._durable, lane.bell.durable)
 
     # Called by the owner of the connection
 
@@ -137,10 +145,10 @@ class Handle:
         elif type(event) is Sent:
             self.sent = event.sent
             self._limit = event.limit
-            self.durable = event.durable
+            self._durable = event.durable
         elif type(event) is Accepting:
             self._accepted = event.accepted
-            self.durable = event.accepted.durable
+            self._durable = event.accepted.durable
         elif isinstance(event, (Finished, Failed)):
             self._end = event
             lane = self._lane
@@ -304,7 +312,6 @@ class Handle:
         await self._breathe(lane)
         while data and self._end is None:
             count = lane.put(data, self._posted, self._limit)
-            self.durable = max(self.durable, lane.bell.durable)
             if count:
                 self._move_on()
                 self._posted += count

@@ -73,7 +73,6 @@ TESTED_BY = {
         "context": "client/test_client.py",
         "driver": "client/test_client.py",
         "engine": "client/test_client.py",
-        "handles": "client/test_client.py",
         "operations": "client/test_client.py",
         "requests": "client/test_core.py",
         "transport": "client/test_client.py",

@@ -120,11 +120,16 @@ def _upload(
     client: Client, number: int, begun: threading.Semaphore, struck: threading.Event
 ) -> None:
     """A part before the workers are lost, one meanwhile, the rest afterwards."""
-    content = memoryview(CONTENT)[number:]
-    with client.writer(f"/up/{number}") as upload:
+    content, path = memoryview(CONTENT)[number:], f"/up/{number}"
+    with client.writer(path) as upload:
         for start in range(0, len(content), MIB):
             upload.write(content[start : start + MIB])
             if start == BEFORE // 2:
+                # A worker that dies while it makes the upload in the store may leave
+                # one there that nobody knows of, for the reaper.
+                assert wait_for(
+                    lambda: client.upload_status(path, upload.upload_id).durable > 0
+                )
                 begun.release()
             if start == BEFORE:
                 assert struck.wait(ENDS_S_MAX)
