@@ -73,8 +73,8 @@ test-long: dev  ## upstream's sizes (5 GiB streams) and long chaos: about an hou
 	$(BIN)/python -m pytest -q -m "long and not stores" --timeout 3600
 
 chaos: dev  ## 5,000 transfers, a process killed every 300 ms (ARGS=--help for more)
-	PYTHONPATH=tests $(BIN)/python -m chaos --transfers 5000 --resumes 15 --store $(ARGS)
-	PYTHONPATH=tests $(BIN)/python -m chaos --upgrades 4
+	PYTHONPATH=tests:tests/support $(BIN)/python -m chaos --transfers 5000 --resumes 15 --store $(ARGS)
+	PYTHONPATH=tests:tests/support $(BIN)/python -m chaos --upgrades 4
 
 bench: dev  ## the figures of the README, in one run (ARGS=--help for more)
 	$(BIN)/python tests/benchmarks/run.py $(ARGS)

@@ -145,8 +145,9 @@ class LanePool:
         """A call is over."""
         if lane.closed or self._closed:
             self._drop(lane)
-        else:
-            self._idle.append(lane)
+            return
+        self._idle.append(lane)
+        self._prune(time.monotonic())
 
     def wants(self, now: float, first: int = CALLS_FIRST) -> bool:
         """Whether a call that goes by the bus is to ask for a lane.
@@ -201,6 +202,18 @@ class LanePool:
                 self._drop(self._idle.pop())
             except IndexError:
                 return
+
+    def _prune(self, now: float) -> None:
+        """Close what has lain idle for too long, which is what was first given back."""
+        while self._idle and not self._idle[0].is_good(now):
+            try:
+                lane = self._idle.popleft()
+            except IndexError:
+                return  # another thread was faster
+            if lane.is_good(now):
+                self._idle.append(lane)
+            else:
+                self._drop(lane)
 
     def _drop(self, lane: Lane) -> None:
         self.count -= 1

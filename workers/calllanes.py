@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import select
 import socket
+from collections import deque
 from collections.abc import Iterator
 
 from ..broker.lanes import Descriptor
@@ -18,6 +19,8 @@ from ..drivers.errors import ProtocolError
 
 LANES_MAX = 1_024
 """Lanes of one worker; who finds none goes by the broker."""
+LANE_S_MAX = 30.0
+"""How long a lane is kept; a client uses one for a third of that."""
 BATCH_CALLS = 64
 """Calls taken before the brokers have their turn."""
 
@@ -27,6 +30,7 @@ class CallLanes:
 
     def __init__(self) -> None:
         self._lanes: dict[int, socket.socket] = {}
+        self._born: deque[tuple[float, socket.socket]] = deque()
         self._poll = select.epoll()
 
     def __len__(self) -> int:
@@ -41,7 +45,7 @@ class CallLanes:
         """What to poll for reading: whoever has a call, or leaves."""
         return self._poll.fileno()
 
-    def admit(self, connection: socket.socket) -> bool:
+    def admit(self, connection: socket.socket, now: float) -> bool:
         """A connection becomes a lane; False when it cannot, and is closed."""
         if len(self._lanes) >= LANES_MAX:
             connection.close()
@@ -52,7 +56,15 @@ class CallLanes:
             connection.close()  # the system watches as many as it may
             return False
         self._lanes[connection.fileno()] = connection
+        self._born.append((now, connection))
         return True
+
+    def aged(self, now: float) -> Iterator[int]:
+        """The lanes that have been here too long; each is told once."""
+        while self._born and self._born[0][0] <= now - LANE_S_MAX:
+            lane = self._born.popleft()[1].fileno()
+            if lane >= 0:
+                yield lane
 
     def receive(self) -> Iterator[tuple[int, Message | ProtocolError | None]]:
         """What has come by which lane; None when it was closed.

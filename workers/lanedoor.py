@@ -148,7 +148,7 @@ class LaneDoor:
             if visitor.offer is None:
                 # What the client sends by a lane may overtake its word: where it is
                 # the sender, the lane is in use as soon as it has it.
-                offer = self._serve(visitor, packet)
+                offer = self._serve(visitor, packet, now)
                 if offer is not None and offer.writable:
                     yield offer.token, self._part(visitor)
             elif packet == WORD:
@@ -190,14 +190,14 @@ class LaneDoor:
             self._visitors[connection.fileno()] = visitor
             self._poll.register(connection, select.EPOLLIN)
 
-    def _serve(self, visitor: _Visitor, token: bytes) -> Offer | None:
+    def _serve(self, visitor: _Visitor, token: bytes, now: float) -> Offer | None:
         """A token is shown, or what is none; returns what the visitor got."""
         offer = self._offers.pop(token, None)
         if offer is None:
             self._dismiss(visitor)
             return None
         if offer.kind == LANE_CALLS:
-            self._open_lane(visitor)
+            self._open_lane(visitor, now)
             return None
         visitor.offer = offer
         try:
@@ -209,7 +209,7 @@ class LaneDoor:
         file.close()
         return offer
 
-    def _open_lane(self, visitor: _Visitor) -> None:
+    def _open_lane(self, visitor: _Visitor, now: float) -> None:
         """The visitor may stay, and have its calls done."""
         connection = visitor.socket
         del self._visitors[connection.fileno()]
@@ -219,7 +219,7 @@ class LaneDoor:
         except OSError:
             connection.close()
         else:
-            self.calls.admit(connection)
+            self.calls.admit(connection, now)
 
     def _new_segment(self, visitor: _Visitor, offer: Offer) -> Descriptor:
         if self.bytes_used + offer.size > self.bytes_max:

@@ -275,6 +275,8 @@ class WorkerLoop:
         if door.calls.fileno() in ready:
             for lane, message in door.calls.receive():
                 self._take_direct(lane, message, now)
+        for lane in door.calls.aged(now):
+            self._close_lane(lane)
 
     def _take_direct(
         self, lane: int, message: Message | ProtocolError | None, now: float

@@ -1,9 +1,9 @@
 """`python -m chaos`: shake a bus of real processes, and say what came of it.
 
-PYTHONPATH=tests python -m chaos                     20 seconds
-PYTHONPATH=tests python -m chaos --transfers 5000    as long as it takes
-PYTHONPATH=tests python -m chaos --seed 7 --json     for machines
-PYTHONPATH=tests python -m chaos --upgrades 10       rolling upgrades, to and fro
+PYTHONPATH=tests:tests/support python -m chaos                     20 seconds
+PYTHONPATH=tests:tests/support python -m chaos --transfers 5000    as long as it takes
+PYTHONPATH=tests:tests/support python -m chaos --seed 7 --json     for machines
+PYTHONPATH=tests:tests/support python -m chaos --upgrades 10       rolling upgrades, to and fro
 
 `make chaos` is the long one. Which process does what when is not in the seed's power:
 a seed repeats the load and the strikes, not what they meet.

@@ -13,6 +13,7 @@ import random
 import signal
 import sys
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -25,6 +26,9 @@ from .ledger import Ledger
 from .stores import AsyncStore, SyncStore, run_blocking
 
 WARM_UPS_MAX = 10
+
+SETTLE_S = 3.0
+"""How long sockets that are closed may take to be gone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +80,7 @@ def main() -> None:
     run(task, calls, threading.Event(), warm_up=True)
     before = _held()
     run(task, calls, over, warm_up=False)
-    after = _held()
+    after = _settled(before)
     for what, number in after.items():
         if number > before[what]:
             ledger.note("leak", what=f"{task.name}: {what}", number=number)
@@ -144,6 +148,14 @@ def _lanes(task: Task, store: SyncStore | AsyncStore, calls: Calls) -> list[Lane
         )
         for number in range(task.lanes)
     ]
+
+
+def _settled(before: dict[str, int]) -> dict[str, int]:
+    """What this process holds when libzmq has closed what it was told to."""
+    ends = time.monotonic() + SETTLE_S
+    while (after := _held()) != before and time.monotonic() < ends:
+        time.sleep(0.05)
+    return after
 
 
 def _held() -> dict[str, int]:

@@ -193,6 +193,21 @@ def test_a_lane_is_used_for_a_while(pool: LanePool) -> None:
     assert lane.closed
 
 
+def test_idle_lanes_are_closed_when_they_are_old(
+    pool: LanePool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = time.monotonic()
+    pool.admit(OFFER)
+    pool.admit(OFFER)
+    used, idle = pool.lease(STAT, now), pool.lease(STAT, now)
+    assert isinstance(used, FakeLane) and idle is not None
+    pool.give_back(idle)
+    used.old_at += 100
+    monkeypatch.setattr(time, "monotonic", lambda: now + LANE_S_MAX + 1)
+    pool.give_back(used)
+    assert idle.closed and not used.closed and pool.count == 1
+
+
 def test_when_a_lane_is_asked_for(pool: LanePool) -> None:
     now = time.monotonic()
     assert [pool.wants(now) for _ in range(CALLS_FIRST + 1)] == [False, False, True]
