@@ -1,9 +1,10 @@
 """`python -m chaos`: shake a bus of real processes, and say what came of it.
 
-PYTHONPATH=tests:tests/support python -m chaos                     20 seconds
-PYTHONPATH=tests:tests/support python -m chaos --transfers 5000    as long as it takes
-PYTHONPATH=tests:tests/support python -m chaos --seed 7 --json     for machines
-PYTHONPATH=tests:tests/support python -m chaos --upgrades 10       rolling upgrades, to and fro
+export PYTHONPATH=tests:tests/support
+python -m chaos                     20 seconds
+python -m chaos --transfers 5000    as long as it takes
+python -m chaos --seed 7 --json     for machines
+python -m chaos --upgrades 10       rolling upgrades, to and fro
 
 `make chaos` is the long one. Which process does what when is not in the seed's power:
 a seed repeats the load and the strikes, not what they meet.
