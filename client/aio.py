@@ -160,9 +160,11 @@ class LoopTransport:
         connection = self._connection
         if connection is None or not connection.core.is_open:
             return None
-        if self._loop is not asyncio.get_running_loop():
-            return None
-        return self._lanes
+        try:
+            here = self._loop is asyncio.get_running_loop()
+        except RuntimeError:
+            here = False
+        return self._lanes if here else None
 
     def begin(self, request: Request, *, brief: bool) -> Handle:
         """Part of `Transport`; must be called on the loop."""

@@ -239,7 +239,7 @@ class Reading(Download):
             return None
         size = min(file.left, max(wanted, FILE_AHEAD_BYTES), CHUNK_BYTES_MAX)
         if file.in_memory and not file.is_busy:
-            return file.read(size)  # one copy, not two
+            return file.read_at_once(size)  # one copy, not two
         scratch = self._operations.scratch[:size]
         count = file.read_now(scratch)
         if count:
@@ -304,10 +304,13 @@ class Reading(Download):
         if done is None:
             return None
         if done.result.lane == LANE_FILE:
-            if done.file is None:
+            try:
+                if done.file is None:
+                    raise ProtocolError("no descriptor came with a file")
+                self.file = file_lane(done.file, done.result, self._path)
+            except ProtocolError:
                 self._lanes.no_file(operations.transport.now())
                 return None
-            self.file = file_lane(done.file, done.result, self._path)
         self._first = False
         self.identity = done.result.identity
         return Whole(done.payload)

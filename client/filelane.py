@@ -164,9 +164,17 @@ class FileLane:
             except OSError as error:
                 if error.errno != errno.EOPNOTSUPP or not self.in_memory:
                     return 0  # not in memory, or this file system cannot tell
-                count = self._fill(fd, part)
+                count = os.preadv(fd, [part], self._at)
             self._at += count
             return count
+
+    def read_at_once(self, size: int) -> bytes:
+        """As `read`, of a file in memory, and without waiting for a turn."""
+        with self._file as fd:
+            data = os.pread(fd, min(size, self.left), self._at)
+            self._check(len(data), self._at)
+            self._at += len(data)
+            return data
 
     def close(self) -> None:
         """Close the file; waits for nobody. Harmless when repeated."""

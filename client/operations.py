@@ -284,10 +284,14 @@ class Operations:
 
     def admit(self, result: Result) -> None:
         """Take up the call lane that a worker offers, if it does."""
-        if result.lane:
+        if result.lane != LANE_CALLS:
+            return
+        try:
             pool = self.transport.call_lanes
-            if pool is not None:
-                pool.admit(result)
+        except StorageError:
+            return  # the client is closed
+        if pool is not None:
+            pool.admit(result)
 
     def _wants_lane(self) -> bool:
         if not self.lanes.calls:

@@ -20,10 +20,11 @@ from real_bus import RealBus
 from storagebus.broker.messages import INLINE_BYTES_MAX, Operation, Result
 from storagebus.broker.packets import from_packet, to_packet
 from storagebus.broker.wire import Message, Type
-from storagebus.client import AsyncClient, Client
+from storagebus.client import AsyncClient, Client, downloads
 from storagebus.client.calllanes import LanePool, knock, opening
 from storagebus.drivers.errors import (
     PathNotFoundError,
+    ProtocolError,
 )
 
 DATA = random.Random(8).randbytes(INLINE_BYTES_MAX)
@@ -315,6 +316,38 @@ def test_a_reader_is_opened_by_a_lane(
         with client.reader("/large") as reader:
             assert os.pread(reader.fileno(), 9, 0) == large[:9]
         assert ways.direct > ways.by_bus
+
+
+def test_a_reader_that_is_closed_after_its_client(
+    files: tuple[RealBus, Client], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bus, _ = files
+    monkeypatch.setenv("STORAGEBUS_LANE", "auto")
+    client = Client(bus.endpoint)
+    client.put_content("/large", DATA * 3)
+    readers = [client.reader("/large") for _ in range(8)]
+    assert [reader.read() for reader in readers] == [DATA * 3] * 8
+    client.close()
+    for reader in readers:
+        reader.close()
+
+
+def test_a_file_that_cannot_be_used_is_read_by_the_bus(
+    files: tuple[RealBus, Client], monkeypatch: pytest.MonkeyPatch, ways: Ways
+) -> None:
+    def refuse(*_: object) -> None:
+        raise ProtocolError("not as the worker said")
+
+    bus, _ = files
+    monkeypatch.setenv("STORAGEBUS_LANE", "auto")
+    monkeypatch.setattr(downloads, "file_lane", refuse)
+    with Client(bus.endpoint) as client:
+        client.put_content("/large", DATA * 3)
+        for _ in range(20):
+            client.stat("/large")
+        assert client.get_content("/large") == DATA * 3
+        with client.reader("/large", 3) as reader:
+            assert reader.read() == (DATA * 3)[3:]
 
 
 def test_many_readers_at_once_on_a_loop(
