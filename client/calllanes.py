@@ -20,7 +20,7 @@ from typing import NamedTuple, Protocol
 from ..broker.lanes import WORD, Descriptor, abstract_name, is_own_user
 from ..broker.messages import LANE_CALLS, Result
 from ..broker.packets import BUDGET_MS_MAX, PACKET_BYTES_MAX, from_packet, to_packet
-from ..broker.wire import NUMBER_MAX, Message, Payload, Type
+from ..broker.wire import Message, Payload, Type
 from ..drivers.errors import ProtocolError
 
 LANES_MAX = 64
@@ -308,7 +308,6 @@ def opening(
             number,
             operation,
             offset=int(time.monotonic() * 1_000_000),
-            limit=NUMBER_MAX,
             budget_ms=BUDGET_MS_MAX,
             fields=fields,
             payload=payload,
