@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from call_ways import Ways
 from ways import WAYS
 from whole_suite import check_suite
 
@@ -68,7 +69,9 @@ def test_forced(
     fetched: list[str],
 ) -> None:
     monkeypatch.setenv("STORAGEBUS_LANE", mode)
+    went = Ways(monkeypatch)
     check(way, driver, tmp_path)
+    assert (went.direct > 20) == (mode == "calls")
     assert {*fetched} == expected
     assert not expected or len(fetched) > 20
 
