@@ -10,6 +10,7 @@ from .gate import Gate
 from .memoryuploads import Upload, Uploads
 from .refusals import ended, superseded
 from .shelf import Shelf, Stored
+from .standing import check_standing
 
 
 class MemoryWriter(Writer):
@@ -61,6 +62,7 @@ class MemoryWriter(Writer):
     def commit(self) -> None:
         with self._gate:
             self._check_owner()
+            check_standing()
             content = self._upload.data.freeze()
             stored = Stored(content, datetime.now(UTC), next(self._identities))
             self._shelf.put(self._upload.path, stored)

@@ -5,8 +5,8 @@ caller has long had it done by another worker, and perhaps written something new
 since. If the late one went on, it would bring the older content back. So a driver
 calls `check_standing` before the step that makes a put, move or delete visible, as a
 rename does; from there on it goes through with it. What takes several such steps, or
-sends a request again, asks before each. An upload has its own fence, the claim, and
-needs none.
+sends a request again, asks before each. So does a commit: a claim fences off the former
+writer of the same upload, but not that of an earlier one which was given up.
 
 To be called in the thread that runs the operation. In a process where nobody can lose
 an operation, it does nothing.

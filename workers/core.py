@@ -365,8 +365,8 @@ class WorkerCore:
             stream = link.streams.get(message.stream)
             if stream is None:
                 return  # it has ended; what was under way is ignored
-            stream.heard = now
             try:
+                link.admit(stream, message, now)
                 stream.received(message, now)
             except StorageError as error:
                 stream.fail(error, now)

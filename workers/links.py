@@ -10,7 +10,7 @@ from ..broker.messages import BOOT_BYTES, UNFENCED, Hello
 from ..broker.session import PeerSession, State
 from ..broker.wire import CHUNK_BYTES_MAX, Message, Type
 from ..drivers.errors import Executed, StorageError, UnavailableError
-from ..drivers.standing import Lease, lease_s
+from ..drivers.standing import Lease, Standing, lease_s
 from .shares import Use, equal
 from .streams import Stream
 
@@ -89,7 +89,23 @@ class Link:
 
     def doubt(self, stream: Stream) -> StorageError | None:
         """Why a stream that was asked for just now must not be begun, if so."""
-        if not self.proof or stream.operation not in UNFENCED:
+        return self._stale() if stream.operation in UNFENCED else None
+
+    def admit(self, stream: Stream, message: Message, now: float) -> None:
+        """A message for a stream has arrived. A commit stands on this session.
+
+        Raises:
+            UnavailableError: the commit must not be begun.
+        """
+        stream.heard = now
+        if message.type is Type.COMMIT:
+            stale = self._stale()
+            if stale is not None:
+                raise stale
+            stream.standing = Standing(self.lease)
+
+    def _stale(self) -> StorageError | None:
+        if not self.proof:
             return None
         return UnavailableError(
             "the worker heard nothing for long; this may be old", executed=Executed.NO

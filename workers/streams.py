@@ -96,7 +96,8 @@ class Stream(ABC):
         heard: when the client last said something.
         progressed: when the last PROGRESS was sent.
         steps: the driver's signs that it moves on; `told` were told the client.
-        standing: what a call stands on; None for what has a fence of its own.
+        standing: what a call or commit stands on; None for what changes nothing that
+            others see.
         task: the job in hand; None while the stream waits for its client.
         unheard: whether nobody is there any more to hear of the outcome.
         is_call: whether it takes a slot, and not one of the worker's streams.

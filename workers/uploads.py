@@ -7,8 +7,10 @@
                    '--CANCEL--------------> dropping --> ERROR CANCELLED
 
 A new upload that is given up before ACCEPT is dropped. Whatever ends an upload early is
-noted and takes effect when the driver has let go of the job in hand; a commit that runs
-is not cut short, as its outcome is the truth.
+noted and takes effect when the driver has let go of the job in hand. A commit stands on
+its worker's session as a put does (`drivers.standing`): when its client is lost or has
+given it up, it is taken back, or must not take effect any more. What the driver says of
+it is the truth.
 """
 
 from __future__ import annotations
@@ -112,9 +114,12 @@ class Upload(Stream):
     def received(self, message: Message, now: float) -> None:
         kind = message.type
         if kind is Type.CANCEL:
+            self._takes_back_commit()
             self._ending = _Ending.DROP
             self._waiting.clear()
             self._interrupt(now)
+        elif kind is Type.DETACH and self._ending is _Ending.COMMIT:
+            self.release(now)
         elif self._ending is not None or self._error is not None:
             return  # what was under way when the end was decided
         elif kind is Type.DATA:
@@ -170,8 +175,7 @@ class Upload(Stream):
         self._step(now)
 
     def release(self, now: float) -> None:
-        # A commit that was asked for goes on: its outcome can be looked up later.
-        if self._ending is None:
+        if self._ending is None or self._takes_back_commit():
             self._ending = _Ending.KEEP
         self._interrupt(now)
 
@@ -187,6 +191,17 @@ class Upload(Stream):
         return self.task is not None and not isinstance(self.task.job, moves_bytes)
 
     # -- what to do next ------------------------------------------------------
+
+    def _takes_back_commit(self) -> bool:
+        """Whether a commit was asked for and can be withdrawn. One that runs must not
+        take effect any more; how it ends is looked up later."""
+        if self._ending is not _Ending.COMMIT:
+            return False
+        if self.standing is not None:
+            self.standing.revoke(cancelled())
+        task = self.task
+        runs = task is not None and isinstance(task.job, CommitWriter)
+        return not runs or self.withdraw()
 
     def _step(self, now: float) -> None:
         """Start the next job, when none is in hand."""
@@ -223,6 +238,7 @@ class Upload(Stream):
     def _settle(self, writer: Writer, now: float) -> None:
         keep = self._ending is not _Ending.DROP
         self._settling = True
+        self.standing = None  # what was begun is ended, whoever is gone
         self.run(SettleWriter(writer, keep), math.inf, now)
 
     def _interrupt(self, now: float) -> None:

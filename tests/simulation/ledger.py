@@ -150,8 +150,7 @@ class Ledger:
 
     def _done(self, write: Write) -> None:
         late_s = self._now() - write.may_be_done_until
-        if write.kind is not Kind.COMMIT:  # which what has claimed it fences off
-            require(late_s <= 0, f"{write} is done {late_s:.1f} s after its time")
+        require(late_s <= 0, f"{write} is done {late_s:.1f} s after its time")
         if write.kind is not Kind.PUT:
             require(not write.effects, f"{write} was done twice")
         if write.error is not None:

@@ -207,6 +207,7 @@ class StoreWriter(Writer):
         self._store.check_owner(self._upload, self.generation)
         self._mishaps.strike_before()
         self._flush()
+        check_standing()
         self._store.commit(self._upload)
         self._mishaps.strike_after()
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from . import scale, virtualtime
 from .options import Options
+from .violation import Violation
 from .world import World
 
 
@@ -55,10 +56,10 @@ def run(options: Options, *, digest: bool = False, whole: bool = False) -> Outco
         if whole:
             world.transcript.keep_all()
         world.run()
-    except Exception as error:
+    except (Exception, Violation) as error:
         where = traceback.extract_tb(error.__traceback__)[-1]
         failure = f"{type(error).__name__}: {error}  ({where.name}:{where.lineno})"
-        if not isinstance(error, AssertionError):
+        if not isinstance(error, (AssertionError, Violation)):
             failure += "\n" + traceback.format_exc()
     finally:
         if world is not None:

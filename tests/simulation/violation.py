@@ -1,8 +1,9 @@
 """What must not happen, when it does."""
 
 
-class Violation(AssertionError):
-    """An invariant does not hold."""
+class Violation(BaseException):
+    """An invariant does not hold. No `Exception`: what is noticed in the middle of the
+    product's work must not be taken for an error of the store."""
 
 
 def require(holds: bool, what: str) -> None:

@@ -6,7 +6,10 @@ import io
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
+from math import inf
+from types import SimpleNamespace
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from manager_owner import Owner
@@ -25,6 +28,7 @@ from storagebus.drivers.contract import (
     Writer,
 )
 from storagebus.drivers.errors import PathNotFoundError
+from storagebus.drivers.standing import check_standing
 from storagebus.workers.actions import (
     LetGo,
     Listen,
@@ -36,7 +40,7 @@ from storagebus.workers.actions import (
     Withdraw,
 )
 from storagebus.workers.core import WorkerCore
-from storagebus.workers.jobs import perform
+from storagebus.workers.jobs import Outcome, perform
 from storagebus.workers.lanes import LaneTerms, Offer, Taken
 from storagebus.workers.schedule import Task
 from storagebus.workers.streams import Stream
@@ -76,6 +80,7 @@ class StoreWriter(Writer):
 
     def commit(self) -> None:
         self._store.stumble("commit")
+        check_standing()
         self._store.objects[self._path] = bytes(self.data)
         self.end = "commit"
 
@@ -321,9 +326,15 @@ class Bench:
     def run_one(self) -> None:
         """Run the job that was started first."""
         task = self.tasks.pop(0)
-        outcome = perform(task.job, self.driver, float("inf"), task.stream.steps)
+        outcome = self.perform(task)
         self.core.finished(task, outcome._replace(driver_us=7), self.now)
         self.look()
+
+    def perform(self, task: Task) -> Outcome:
+        """Do a job's work, and tell nobody yet."""
+        stream, clock = task.stream, SimpleNamespace(monotonic=lambda: self.now)
+        with patch("storagebus.drivers.standing.time", clock):
+            return perform(task.job, self.driver, inf, stream.steps, stream.standing)
 
     def take(self, link: int = 0) -> list[Message]:
         """What was sent since the last look."""

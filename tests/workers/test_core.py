@@ -112,14 +112,15 @@ def test_a_lost_session_keeps_uploads_and_closes_readers(bench):
     assert kinds(bench.take()) == [Type.RESULT]
 
 
-def test_a_commit_that_was_asked_for_outlives_its_session(bench):
+def test_a_commit_that_waits_is_taken_back_when_its_session_is_lost(bench):
     stream = upload(bench)
     bench.give(Message(Type.DATA, stream, offset=4, payload=b"efgh"))
     bench.give(Message(Type.COMMIT, stream, offset=8))
     bench.core.disconnected(0, bench.now)
     bench.look()
     bench.run()
-    assert bench.store.objects["/a"] == b"abcdefgh"
+    assert bench.store.objects == {}
+    assert bench.store.kept == {"/a": b"abcdefgh"}
 
 
 def test_a_connection_that_returned_unnoticed_is_a_new_session(bench):

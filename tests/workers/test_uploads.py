@@ -21,6 +21,7 @@ from storagebus.drivers.errors import (
     PathConflictError,
     ProtocolError,
     StorageFullError,
+    UnavailableError,
     UploadSupersededError,
 )
 from storagebus.workers.upload_jobs import WritePieces
@@ -279,10 +280,53 @@ def test_cancel_takes_back_a_commit_that_waits(bench, client, writer):
     assert "/a" not in bench.store.objects
 
 
-def test_cancel_comes_too_late_for_a_commit_that_runs(bench, client):
-    client.data(b"abcd").run().say(Type.COMMIT).say(Type.CANCEL).run()
-    assert isinstance(client.end, Result)
+def test_cancel_comes_too_late_for_a_commit_that_has_run(bench, client):
+    client.data(b"abcd").run().say(Type.COMMIT)
+    task = bench.tasks.pop()
+    outcome = bench.perform(task)
+    client.say(Type.CANCEL)
+    bench.core.finished(task, outcome, bench.now)
+    bench.look()
+    assert isinstance(client.look().end, Result)
     assert bench.store.objects["/a"] == b"abcd"
+
+
+@pytest.mark.parametrize("end", [Type.CANCEL, Type.DETACH])
+def test_a_commit_that_is_given_up_takes_no_effect(bench, client, writer, end):
+    client.data(b"abcd").run().say(Type.COMMIT).say(end).run()
+    assert isinstance(client.end, CancelledError)
+    assert client.end.executed is Executed.NO
+    assert "/a" not in bench.store.objects
+    assert writer.end == ("cancel" if end is Type.CANCEL else "keep")
+
+
+def test_detach_takes_back_a_commit_that_waits(bench, client, writer):
+    client.data(b"abcd").run()
+    for _ in range(4):
+        bench.open(Operation.STAT)
+    client.data(b"efgh").say(Type.COMMIT).say(Type.DETACH).run()
+    assert isinstance(client.end, Result)
+    assert client.end.identity is None
+    assert bench.store.kept["/a"] == b"abcdefgh"
+    assert "/a" not in bench.store.objects
+
+
+def test_a_commit_takes_no_effect_in_a_worker_that_has_heard_nothing(bench, client):
+    client.data(b"abcd").run().say(Type.COMMIT)
+    bench.tick(3.1, silent=True)
+    client.run()
+    assert isinstance(client.end, UnavailableError)
+    assert (client.end.executed, client.end.temporary) == (Executed.NO, True)
+    assert "/a" not in bench.store.objects
+
+
+def test_a_commit_that_comes_after_a_long_silence_may_be_old(bench, client, writer):
+    client.data(b"abcd").run()
+    bench.tick(3.1, silent=True)
+    client.say(Type.COMMIT).run()
+    assert isinstance(client.end, UnavailableError)
+    assert client.end.executed is Executed.NO
+    assert writer.end == "keep"
 
 
 def test_cancel_during_a_commit_that_fails(bench, client, writer):
