@@ -195,24 +195,22 @@ def test_many_tasks_at_once(shared_bus: RealBus) -> None:
 def test_the_loop_stays_responsive(shared_bus: RealBus) -> None:
     async def work(a: AsyncClient) -> None:
         await a.put_content("/busy/x", bytes(32 * MIB))
-        worst = 0.0
-        busy = True
+        turns = 0
 
         async def ticker() -> None:
-            nonlocal worst
-            while busy:
-                before = time.monotonic()
-                await asyncio.sleep(0.005)
-                worst = max(worst, time.monotonic() - before)
+            nonlocal turns
+            while True:
+                await asyncio.sleep(0)
+                turns += 1
 
         task = asyncio.create_task(ticker())
         for _ in range(3):
+            before = turns
             async with a.reader("/busy/x") as f:
                 while await f.read(MIB):
                     pass
-        busy = False
-        await task
-        assert worst < 0.5
+            assert turns - before >= 32  # one a piece
+        task.cancel()
 
     run(shared_bus, work)
 
@@ -273,7 +271,7 @@ def test_a_silent_broker_costs_no_more_than_the_deadline(tmp_path: Path) -> None
             started = time.monotonic()
             with pytest.raises(UnavailableError, match="check that the broker runs"):
                 await a.stat("/x")
-            assert time.monotonic() - started < 2.0
+            assert time.monotonic() - started < 10  # another limit is 30 s
 
     asyncio.run(main())
 

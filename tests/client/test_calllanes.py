@@ -124,7 +124,7 @@ def test_a_worker_that_says_nothing_is_left(
     lane = CallLane(start(lambda message: b"").ours)
     began = time.monotonic()
     assert ask(lane) is None
-    assert 0.2 <= time.monotonic() - began < 2
+    assert time.monotonic() - began >= 0.2
     assert lane.closed
     assert ask(lane) is None  # and stays so
 

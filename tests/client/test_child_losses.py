@@ -184,7 +184,7 @@ def test_a_hung_call_ends_at_its_deadline_and_the_process_later(
     started = time.monotonic()
     with pytest.raises(DeadlineExceededError) as caught:
         call(driver)
-    assert 0.8 < time.monotonic() - started < 2.0
+    assert 0.8 < time.monotonic() - started < 10  # another limit is 30 s
     assert caught.value.executed is Executed.MAYBE
     assert driver.get_content("/a") == b"1"
     assert wait_until(lambda: not is_running(pid), 10)

@@ -113,7 +113,7 @@ def test_one_that_never_says_hello_is_ended(programs: Programs, body: str) -> No
     started = time.monotonic()
     with pytest.raises(UnavailableError, match=r"not ready within 1\.5 s") as caught:
         ChildDriver("bad", str(path), {}, PoolSize(), start_timeout_s=1.5)
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 15  # the default is 30 s
     assert "waiting" in str(caught.value) or "noise" in str(caught.value)
 
 

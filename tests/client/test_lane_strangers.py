@@ -191,13 +191,13 @@ def test_a_bell_that_falls_silent_costs_no_more_than_the_deadline(
         liar.accept(stream, lane="memory")
         with liar.hand_over(fd):
             liar.say(Type.DATA, stream, offset=0, lane=1)
-            over.wait(10)
+            over.wait(30)
 
     liar.answer(act)
     began = time.monotonic()
     with client_of(tmp_path) as client, pytest.raises(StorageError):
         read(client)
-    assert time.monotonic() - began < 2 * DEADLINE_S
+    assert time.monotonic() - began < 5 * DEADLINE_S
     over.set()
     segment.close()
     os.close(fd)

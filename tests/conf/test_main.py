@@ -3,7 +3,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -187,11 +186,9 @@ class Slow:
     )
     assert process.stdout is not None
     assert process.stdout.readline() == b"reading\n"
-    started = time.monotonic()
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=20)
     assert process.returncode == 130
-    assert time.monotonic() - started < 5
     assert b"Traceback" not in err
     assert not list((tmp_path / "to").glob(".storagebus-*"))
 

@@ -24,14 +24,14 @@ def test_groups_run_together_for_the_time() -> None:
     start = time.perf_counter()
     first, second = run(groups, 0.4, 5, passed.append)
     took = time.perf_counter() - start
-    assert 0.4 <= took < 5
+    assert took >= 0.4
     assert (first.name, first.threads, second.threads) == ("first", 3, 1)
     assert first.tally.operations > second.tally.operations > 0
     assert first.tally.latencies.count == first.tally.operations
     assert first.tally.size > 0
     assert second.tally.size == 0
-    assert first.seconds == second.seconds == pytest.approx(took, abs=0.2)
-    assert sum(passed) == pytest.approx(0.4, abs=0.3)
+    assert 0.4 <= first.seconds == second.seconds <= took
+    assert 0 < sum(passed) <= took
 
 
 def test_the_first_failure_ends_it_at_once() -> None:

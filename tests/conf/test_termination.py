@@ -51,10 +51,8 @@ def test_a_driver_that_takes_long_to_make() -> None:
     ) as outside:
         assert outside.stdout is not None
         assert outside.stdout.readline() == b"making\n"
-        began = time.monotonic()
         os.kill(first_process(outside), signal.SIGTERM)
         assert outside.wait(WAIT_S) == 0
-        assert time.monotonic() - began < WAIT_S / 2
 
 
 def first_process(outside: subprocess.Popen[bytes]) -> int:

@@ -81,6 +81,9 @@ class AcmeDriver(StorageDriver):
     def stat(self, path):
         if path.startswith("/sleep/"):
             time.sleep(float(path.removeprefix("/sleep/")))
+        if path.startswith("/until/"):
+            # The end of a pipe that has a name: until somebody opens the other.
+            os.close(os.open(path.removeprefix("/until"), os.O_RDONLY))
         if path == "/exit":
             raise SystemExit(3)
         if path == "/die":

@@ -4,8 +4,10 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from programs import wait_until
 
 from storagebus.workers.guard import RESTART_S, Guard
 from storagebus.workers.process import Process
@@ -58,7 +60,9 @@ def test_a_list_of_many_survives_removals_in_any_order(guard: Guard) -> None:
 def test_it_ends_only_with_its_pipe_whatever_it_is_sent(guard: Guard) -> None:
     pid = guard.pid
     assert pid is not None
-    time.sleep(0.1)  # until its first line ran
+    ignored = f"{1 << signal.SIGTERM - 1 | 1 << signal.SIGINT - 1 | 1:016x}"
+    status = Path(f"/proc/{pid}/status")
+    assert wait_until(lambda: f"SigIgn:\t{ignored}" in status.read_text(), 10)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         os.kill(pid, number)
     time.sleep(0.05)

@@ -176,7 +176,7 @@ def test_stop_waits_for_the_polite_and_is_bounded_for_the_stubborn(
     pids = [child.pid for child in manager.status()]
     started = time.monotonic()
     assert manager.stop()
-    assert 0.3 <= time.monotonic() - started < 5
+    assert 0.3 <= time.monotonic() - started < 15  # its own grace would be 25 s
     assert eventually(lambda: not any(group(pid) for pid in pids))
     endings = [owner.wait(ChildEnded), owner.wait(ChildEnded)]
     assert [(one.name, one.ending.describe()) for one in endings] == [

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from storagebus.workers import descriptors
 from storagebus.workers.children import Ending
 from storagebus.workers.process import Process
 
@@ -110,7 +111,9 @@ def test_a_host_that_ignores_sigchld_still_learns_of_the_end() -> None:
     script = (
         "import signal, os; signal.signal(signal.SIGCHLD, signal.SIG_IGN)\n"
         "from storagebus.workers.process import Process\n"
-        "process = Process(['/bin/sh', '-c', 'exit 5'], {})\n"
+        "reading, writing = os.pipe()\n"
+        "process = Process(['/bin/sh', '-c', 'read _; exit 5'], {}, stdin=reading)\n"
+        "os.close(writing)\n"
         "assert process.wait(10)\n"
         "print(process.reap().describe())\n"
     )
@@ -118,6 +121,20 @@ def test_a_host_that_ignores_sigchld_still_learns_of_the_end() -> None:
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     )
     assert "taken by something else" in told.stdout
+
+
+def test_one_that_is_reaped_as_soon_as_it_is_started_cannot_be_had(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """By the kernel, say: SIGCHLD is ignored, and the program is a short one."""
+
+    def reaped(pid: int) -> int:
+        os.waitpid(pid, 0)
+        return os.pidfd_open(pid)
+
+    monkeypatch.setattr(descriptors, "open_pidfd", reaped)
+    with pytest.raises(OSError, match=r"/bin/sh ended, .* taken by something else"):
+        run("exit 5")
 
 
 def test_it_inherits_only_what_it_is_passed(pipe: tuple[int, int]) -> None:

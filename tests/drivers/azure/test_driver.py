@@ -101,7 +101,7 @@ def test_nobody_there_is_unavailable_within_the_retries(make: Make) -> None:
     started = datetime.now(UTC)
     with pytest.raises(errors.UnavailableError):
         driver.get_content("/a")
-    assert (datetime.now(UTC) - started).total_seconds() < 5
+    assert (datetime.now(UTC) - started).total_seconds() < 20
 
 
 def test_an_append_blob_of_the_registry_is_read_copied_and_replaced(
