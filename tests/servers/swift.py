@@ -19,6 +19,12 @@ devices = {data}/srv
 mount_check = false
 disable_fallocate = true
 log_level = WARNING
+# On a busy machine the default of 1 s leaves objects out of listings until an updater
+# runs, and none does here; a part of Swift that is slow is not one that has failed.
+container_update_timeout = 60
+conn_timeout = 20
+node_timeout = 60
+error_suppression_limit = 1000000
 """
 STORAGE = """
 [pipeline:main]
