@@ -37,7 +37,7 @@ lint: dev
 	$(BIN)/ruff check .
 
 types: dev
-	$(BIN)/mypy
+	nice $(BIN)/mypy
 
 wheel: dev
 	rm -rf dist build/lib build/bdist* build/wheel-venv
@@ -46,25 +46,26 @@ wheel: dev
 	$(WHEEL_BIN)/python $(PIP) -U 'pip>=25.1'
 	$(WHEEL_BIN)/python $(PIP) "$$(echo dist/*.whl)[all]" --group dev
 
-test: lint types test-wheel test-simulation test-rest  ## everything that CI checks: style, types, tests, wheel
+# The order is that of `make -j3`: the two long ones first, as they wait for servers and
+# for time to pass most of the while, and what only computes takes what they leave.
+test: lint test-stores test-rest types test-wheel test-simulation  ## everything that CI checks: style, types, tests, wheel
 
 test-wheel: wheel
-	cd build && wheel-venv/bin/python -m pytest -q -c ../pyproject.toml --rootdir .. \
+	cd build && nice wheel-venv/bin/python -m pytest -q -c ../pyproject.toml --rootdir .. \
 		-m "not long and not stores" -k "not test_requirement or bus-filesystem" \
 		../tests/test_packaging.py ../tests/test_exports.py ../tests/test_conformance.py
 
-# Nothing but arithmetic, so that with `make -j2` it may run beside the others.
 test-simulation: dev
 	nice -n 19 $(BIN)/python -m pytest -q tests/simulation
 
 test-rest: dev
-	$(BIN)/python -m pytest -q -m "not long" --ignore tests/simulation --durations 25
+	$(BIN)/python -m pytest -q -m "not long and not stores" --ignore tests/simulation --durations 25
 
 unit: dev  ## the tests alone, and none that needs a storage server
 	$(BIN)/python -m pytest -q -m "not long and not stores"
 
 test-stores: dev  ## the part of `test` that needs storage servers, which it installs
-	$(BIN)/python -m pytest -q -m "stores and not long"
+	$(BIN)/python -m pytest -q -m "stores and not long" --durations 25
 
 test-stores-long: dev  ## every server by every way, 5 and 6 GiB objects: hours
 	$(BIN)/python -m pytest -q -m "stores and long"
