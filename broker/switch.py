@@ -350,7 +350,9 @@ class Switch:
         stream.attempt += 1
         waited_us = int((now - stream.arrived) * 1_000_000)
         vouched = pack_vouched(client.label, client.user, stream.attempt, waited_us)
-        left_ms = max(1, int((stream.expires - now) * 1000))
+        left_ms = opened.budget_ms  # of a stream, it is for each of its waits
+        if not stream.holds_stream:
+            left_ms = max(1, int((stream.expires - now) * 1000))
         limit = stream.flow.passed if stream.flow is not None else opened.limit
         self._to_worker(stream, opened.forwarded(limit, left_ms, vouched))
 

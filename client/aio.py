@@ -60,9 +60,10 @@ from .labels import labelled
 from .listings import Listing, Walking
 from .operations import Description, Operations, fits_inline
 from .permission import check_permission
+from .puts import put_whole
 from .requests import Request
 from .transport import process_seed
-from .uploads import Upload, put_whole
+from .uploads import Upload
 
 _T = TypeVar("_T")
 
@@ -270,7 +271,7 @@ class AsyncClient:
     Args:
         endpoint: the broker's address for clients, or several brokers'.
         service: the name of the service.
-        deadline: seconds that a call may take, and a stream without progress.
+        deadline: seconds that a call may take, see `Client`.
 
     Raises:
         InvalidParameterError: an argument makes no sense; nothing was connected.

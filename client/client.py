@@ -29,8 +29,11 @@ class Client(Checked):
             same services: one of this host if there is any, else one by chance, and
             another as soon as that one does not answer.
         service: the name of the service.
-        deadline: seconds that a call may take, retries included, and that a stream
-            may go without progress.
+        deadline: seconds that a call may take, with all its tries on whatever workers
+            and brokers. One that moves bytes, or takes long and shows that it moves on,
+            begins them anew whenever it gets further than ever; what is sent again
+            after a loss is none of that. A large `put_content` that has failed may
+            take 0.5 s more to drop what it left behind.
 
     Raises:
         InvalidParameterError: an argument makes no sense; nothing was connected.

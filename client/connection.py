@@ -87,6 +87,10 @@ class Connection:
         due = self.core.next_deadline(self._clock())
         return min([due, *(dealer.next_deadline for dealer in self._dealers)])
 
+    def now(self) -> float:
+        """The present."""
+        return self._clock()
+
     # What the application wants
 
     def open(self, key: Listener, request: Request) -> None:
@@ -111,8 +115,11 @@ class Connection:
     def move_on(self, key: Listener) -> None:
         self._do(self.core.move_on(key))
 
-    def end(self, key: Listener, kind: Type, size: int) -> None:
-        self._do(self.core.end(key, kind, size, self._clock()))
+    def relax(self, key: Listener) -> None:
+        self._do(self.core.relax(key, self._clock()))
+
+    def end(self, key: Listener, kind: Type, size: int, within_s: float) -> None:
+        self._do(self.core.end(key, kind, size, within_s, self._clock()))
 
     def abandon(self, key: Listener) -> None:
         self._do(self.core.abandon(key, self._clock()))

@@ -228,13 +228,23 @@ class ClientCore:
             stream.move_on()
         return Output()
 
-    def end(self, key: Any, kind: Type, size: int, now: float) -> Output:
+    def relax(self, key: Any, now: float) -> Output:
+        """Whoever waited for what an upload does again waits no more."""
+        stream = self._streams.get(key)
+        if stream is not None:
+            stream.relax(now)
+            self._watch(stream)
+        return Output()
+
+    def end(
+        self, key: Any, kind: Type, size: int, within_s: float, now: float
+    ) -> Output:
         """End an accepted upload of so many bytes with COMMIT, DETACH or CANCEL; its
-        end is awaited."""
+        end is awaited, of a CANCEL for so many seconds."""
         out = Output()
         stream = self._streams.get(key)
         if isinstance(stream, Upload):
-            stream.end(kind, size, now, out)
+            stream.end(kind, size, within_s, now, out)
             self._watch(stream)
         return out
 

@@ -68,6 +68,7 @@ class Download(ABC):
         self._window = window
         self._brief = brief
         self._attempts = operations.attempts(SAFETY[operation])
+        self._again = 0  # bytes to come that had come before
         self._handle: Handle | Whole | None = None
         self._first = True
         self.identity: str | None = None
@@ -100,6 +101,7 @@ class Download(ABC):
         Raises:
             StorageError: there is no such object or directory, or it failed.
         """
+        self._renew()
         await self._going(opening=True)
 
     async def piece(self) -> Payload | None:
@@ -108,7 +110,8 @@ class Download(ABC):
         Raises:
             StorageError: it failed, and going on elsewhere did too.
         """
-        return await self._going(opening=False)
+        self._renew()
+        return await self._next()
 
     def close(self) -> None:
         """Give the rest up. Harmless when repeated."""
@@ -119,6 +122,20 @@ class Download(ABC):
                 self._operations.admit(handle.result)
             handle.release()
 
+    def _renew(self) -> None:
+        """A call begins, or has got further: it has the deadline."""
+        now = self._operations.transport.now()
+        self._attempts.ends = now + self._operations.deadline
+
+    async def _next(self) -> Payload | None:
+        """The next payload, as `piece`, within the time that the call has."""
+        piece = await self._going(opening=False)
+        if piece is not None:
+            if len(piece) > self._again:
+                self._attempts.progressed(self._attempts.ends)
+            self._again = max(0, self._again - len(piece))
+        return piece
+
     async def _going(self, *, opening: bool) -> Payload | None:
         while True:
             try:
@@ -127,12 +144,7 @@ class Download(ABC):
                     handle = await self._begin()
                 if opening or self._is_elsewhere:
                     return None
-                piece = await handle.piece()
-                if piece is not None:
-                    # From here on the deadline is for the next piece.
-                    ends = self._operations.transport.now() + self._operations.deadline
-                    self._attempts.progressed(ends)
-                return piece
+                return await handle.piece()
             except StorageError as error:
                 self.close()
                 failure = error
@@ -156,6 +168,8 @@ class Download(ABC):
             arguments,
             self._operations.left(self._attempts),
             window=window,
+            patience_s=self._operations.deadline,
+            mark=self._again,
         )
         handle = self._operations.transport.begin(request, brief=self._brief)
         self._handle = handle
@@ -215,6 +229,7 @@ class Reading(Download):
         if self.file is not None:
             return None
         if self._memory is not None and self._by_stream >= self._lanes.after_bytes:
+            self._renew()
             await self._take_memory()
         piece = await super().piece()
         if piece is not None:

@@ -22,7 +22,8 @@ from .downloads import Reading
 from .handles import Transport, run_now
 from .listings import Listing, Walking
 from .operations import Operations, fits_inline
-from .uploads import Upload, put_whole
+from .puts import put_whole
+from .uploads import Upload
 
 FALLBACK_NAME = "bus"
 
@@ -33,7 +34,7 @@ class BusDriver(StorageDriver):
     Args:
         transport: the way to the brokers; closed with the driver.
         service: the name of the service.
-        deadline: seconds that a call may take, and a stream without progress.
+        deadline: seconds that a call may take, see `Client`.
     """
 
     def __init__(self, transport: Transport, service: str, deadline: float) -> None:

@@ -26,6 +26,7 @@ from .requests import (
     Failed,
     Finished,
     InLane,
+    Moved,
     Request,
     Sent,
 )
@@ -85,6 +86,8 @@ class Handle:
 
     Attributes:
         sent: bytes of an upload that have left.
+        moved_at: when it last got further than ever, on the connection's clock; 0 when
+            it has not yet. Of downloads their pieces say it.
     """
 
     __slots__ = (
@@ -94,6 +97,7 @@ class Handle:
         "_end",
         "_lane",
         "_limit",
+        "_mark",
         "_pieces",
         "_port",
         "_posted",
@@ -102,6 +106,7 @@ class Handle:
         "_signal",
         "_stalled",
         "_unreported",
+        "moved_at",
         "sent",
     )
 
@@ -122,6 +127,8 @@ class Handle:
         self._unreported = 0
         self._report_bytes = max(REPORT_BYTES, request.window // REPORT_PART)
         self._durable = 0
+        self._mark = request.mark
+        self.moved_at = 0.0
         self.sent = 0
         port.post(connection.open, self, request)
 
@@ -146,9 +153,12 @@ class Handle:
             self.sent = event.sent
             self._limit = event.limit
             self._durable = event.durable
+            self.moved_at = max(self.moved_at, event.moved_at)
         elif type(event) is Accepting:
             self._accepted = event.accepted
             self._durable = event.accepted.durable
+        elif type(event) is Moved:
+            self.moved_at = event.at
         elif isinstance(event, (Finished, Failed)):
             self._end = event
             lane = self._lane
@@ -200,6 +210,20 @@ class Handle:
     def posted(self) -> int:
         """Bytes of an upload that were handed to `write`."""
         return self._posted
+
+    @property
+    def reached(self) -> int:
+        """How far an upload is, earlier sessions included; -1 until it is open."""
+        if self._accepted is None:
+            return -1
+        in_lane = self._lane is not None and self._lane.in_use
+        return self._accepted.size + (self._posted if in_lane else self.sent)
+
+    def relax(self) -> None:
+        """The caller waits no more until an upload is as far as it was."""
+        if self._mark >= 0:
+            self._mark = -1
+            self._port.post(self._connection.relax, self)
 
     @property
     def has_lane(self) -> bool:
@@ -325,15 +349,19 @@ class Handle:
 
     def _tell(self, lane: LaneEnd, count: int) -> None:
         """Say that so many bytes more lie in the lane."""
+        if self.reached > self._mark:
+            self.moved_at = self._connection.now()
+            self.relax()
         if lane.in_use:
             lane.bell.ring(self._posted)
         else:
             lane.in_use = True
             self._port.post(self._connection.write_lane, self, count)
 
-    def end(self, kind: Type) -> None:
-        """End an upload with COMMIT, DETACH or CANCEL; `finish` waits for it."""
-        self._port.post(self._connection.end, self, kind, self._posted)
+    def end(self, kind: Type, within_s: float) -> None:
+        """End an upload with COMMIT, DETACH or CANCEL; `finish` waits for it, in the
+        last case for so many seconds."""
+        self._port.post(self._connection.end, self, kind, self._posted, within_s)
 
     def release(self) -> None:
         """Nobody waits for this operation any more. Harmless when repeated."""

@@ -33,6 +33,8 @@ class Listing(Download):
         super().__init__(operations, Operation.LIST, PAGES_WINDOW_BYTES, brief=True)
         self._path = path
         self._names: list[str] = []
+        self._came = 0  # bytes of this listing
+        self._had = 0  # of the one that got furthest
 
     async def gather(self) -> list[str]:
         """All names."""
@@ -41,12 +43,18 @@ class Listing(Download):
         )
         if done is not None:
             return _names_in(done.payload) if done.payload else []
-        while (page := await self.piece()) is not None:
+        self._renew()
+        while (page := await self._next()) is not None:
             self._names += _names_in(page)
+            self._came += len(page)
+            if self._came > self._had:
+                self._had = self._came
+                self._renew()
         return self._names
 
     def _arguments(self, window: int) -> Open:
-        self._names = []  # a listing starts anew: it has no order to go on from
+        # A listing starts anew: it has no order to go on from.
+        self._names, self._came, self._again = [], 0, self._had
         return Open(self._operations.service, self._path)
 
 

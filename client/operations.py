@@ -84,8 +84,9 @@ class Operations:
     Args:
         transport: the way there.
         service: the name of the service.
-        deadline: seconds that a call may take, and that a stream may go without
-            progress, retries included.
+        deadline: seconds that a call may take, and one that moves bytes, or takes long
+            and shows that it moves on, without getting further than ever; retries
+            included.
         chance: a source of numbers from 0 to 1, which spread retries.
 
     Attributes:
@@ -203,13 +204,18 @@ class Operations:
             arguments = self.asking(arguments)
         while True:
             request = Request.of(
-                operation, arguments, self.left(attempts), payload=payload
+                operation,
+                arguments,
+                self.left(attempts),
+                payload=payload,
+                patience_s=self.deadline,
             )
             handle = self.transport.begin(request, brief=True)
             try:
                 result = (await handle.finish()).result
             except StorageError as error:
                 failure = error
+                self.extend(attempts, handle.moved_at)
             else:
                 self.budget.succeeded()
                 self.admit(result)
@@ -309,6 +315,11 @@ class Operations:
     def left(self, attempts: Attempts) -> float:
         """Seconds that the next attempt may take."""
         return max(0.001, attempts.ends - self.transport.now())
+
+    def extend(self, attempts: Attempts, moved_at: float) -> None:
+        """What these attempts are for has got further than ever at this time."""
+        if moved_at + self.deadline > attempts.ends:
+            attempts.progressed(moved_at + self.deadline)
 
     async def pause(self, attempts: Attempts, error: StorageError) -> None:
         """Wait before the next attempt, or raise when there shall be none."""

@@ -23,9 +23,13 @@ class Request(NamedTuple):
     Attributes:
         operation: which.
         fields: its arguments, packed.
-        budget_s: seconds that it may take, or that a stream may go without progress.
+        budget_s: seconds that it may take; of a stream, until it has got further.
         payload: content of a put.
         window: bytes of a download that may arrive ahead of what was consumed.
+        patience_s: seconds that it may go without progress from then on; no less than
+            `budget_s`.
+        mark: of a stream that does again what was done before, how far that is, in
+            bytes: up to there nothing is progress. -1 where everything is.
     """
 
     operation: Operation
@@ -33,6 +37,8 @@ class Request(NamedTuple):
     budget_s: float
     payload: Payload = b""
     window: int = 0
+    patience_s: float = 0.0
+    mark: int = -1
 
     @classmethod
     def of(
@@ -42,13 +48,16 @@ class Request(NamedTuple):
         budget_s: float,
         payload: Payload = b"",
         window: int = 0,
+        patience_s: float = 0.0,
+        mark: int = -1,
     ) -> Request:
         """The request for an operation with these arguments.
 
         Raises:
             ProtocolError: the arguments are above the limit of a map.
         """
-        return cls(operation, pack(arguments), budget_s, payload, window)
+        fields = pack(arguments)
+        return cls(operation, fields, budget_s, payload, window, patience_s, mark)
 
 
 class Accepting(NamedTuple):
@@ -82,11 +91,23 @@ class Sent(NamedTuple):
         sent: bytes that have left the queue of the core.
         limit: bytes may be sent below this offset.
         durable: bytes of the upload that survive the worker, as last reported.
+        moved_at: when it last got further than ever; 0 when it has not yet.
     """
 
     sent: int
     limit: int
     durable: int
+    moved_at: float = 0.0
+
+
+class Moved(NamedTuple):
+    """The driver has got further in what takes long.
+
+    Attributes:
+        at: when.
+    """
+
+    at: float
 
 
 class Finished(NamedTuple):
@@ -109,7 +130,7 @@ class Failed(NamedTuple):
     error: StorageError
 
 
-Event = Accepting | Arrived | InLane | Sent | Finished | Failed
+Event = Accepting | Arrived | InLane | Sent | Moved | Finished | Failed
 
 
 class Output:

@@ -45,6 +45,7 @@ from .requests import (
     Failed,
     Finished,
     InLane,
+    Moved,
     Output,
     Request,
     Sent,
@@ -69,6 +70,7 @@ class Stream:
 
     __slots__ = (
         "_done",
+        "_patience_s",
         "broker",
         "epoch",
         "expires",
@@ -89,6 +91,7 @@ class Stream:
         self.epoch = 0
         self.expires = now + request.budget_s
         self.timed = False
+        self._patience_s = max(request.budget_s, request.patience_s)
         self._done = 0
 
     def start(self, broker: int, id_: int, epoch: int, now: float) -> Message:
@@ -96,14 +99,12 @@ class Stream:
         self.broker = broker
         self.id = id_
         self.epoch = epoch
-        left = self.expires - now
-        left -= min(MARGIN_S_MAX, left * MARGIN_PART)
         return Message(
             Type.OPEN,
             id_,
             self.request.operation,
             limit=self.request.window,
-            budget_ms=min(BUDGET_MS_MAX, max(1, int(left * 1000))),
+            budget_ms=_budget_ms(self._told_s(now)),
             epoch=epoch,
             fields=self.request.fields,
             payload=self.request.payload,
@@ -125,7 +126,7 @@ class Stream:
             out.events.append((self.key, Failed(self._failure(error_of(message)))))
             return True
         if kind is Type.PROGRESS:
-            self._progress(parse(Progress, message.fields), now)
+            self._progress(parse(Progress, message.fields), now, out)
             return False
         self._more(message, now, out)
         return False
@@ -136,7 +137,11 @@ class Stream:
 
     def stall(self, now: float) -> None:
         """The application waits for the other end of the lane: the clock runs."""
-        self.expires = min(self.expires, now + self.request.budget_s)
+        self.expires = min(self.expires, now + self._patience_s)
+
+    def relax(self, now: float) -> None:
+        """Nobody waits any more until it is as far as it was: from here on it is given
+        the time that is for each step."""
 
     def move_on(self) -> None:
         """The other end has moved on, and with it the application."""
@@ -147,7 +152,7 @@ class Stream:
         return self._failure(
             DeadlineExceededError(
                 f"{self.request.operation.name.lower()}: no answer within "
-                f"{self.request.budget_s:g} s",
+                f"{self._patience_s:g} s",
                 executed=Executed.MAYBE,
             )
         )
@@ -171,20 +176,26 @@ class Stream:
     def _failure(self, error: StorageError) -> StorageError:
         return error
 
-    def _progress(self, progress: Progress, now: float) -> None:
+    def _told_s(self, now: float) -> float:
+        """Seconds that the far side is to take it to have."""
+        return self.expires - now
+
+    def _progress(self, progress: Progress, now: float, out: Output) -> None:
         """The driver has moved on, if the count has risen: the wait begins anew."""
         if progress.done is None or progress.done <= self._done:
             return
         self._done = progress.done
         if self.request.operation in LONG_OPERATIONS and self.expires != inf:
-            self.expires = now + self.request.budget_s
+            self.expires = now + self._patience_s
+            out.events.append((self.key, Moved(now)))
 
 
 class Download(Stream):
     """An operation that sends bytes back: read, list and walk.
 
     The clock runs only while all that has arrived is consumed: a slow reader is no
-    reason to give up.
+    reason to give up. It is not set back before the first bytes that were not there
+    before, so that a caller who waits for them does so once.
     """
 
     __slots__ = ("_by_lane", "inflow")
@@ -198,21 +209,22 @@ class Download(Stream):
         """The application has taken bytes."""
         self.inflow.consume(count)
         if self.inflow.consumed >= self.inflow.received and self.expires == inf:
-            self.expires = now + self.request.budget_s
+            self.expires = now + self._patience_s
         self._credit(out)
 
     def _more(self, message: Message, now: float, out: Output) -> None:
         if message.type is Type.ACCEPT:
             accepted = parse(Accepted, message.fields)
             out.events.append((self.key, Accepting(accepted)))
-            if self.expires != inf:
-                self.expires = now + self.request.budget_s
         elif message.type is Type.DATA:
-            if self._arrive(message, out):
+            if self._arrive(message, out) and self.inflow.received > self.request.mark:
                 self.expires = inf
             self._credit(out)
         else:
             super()._more(message, now, out)
+
+    def _told_s(self, now: float) -> float:
+        return self._patience_s  # for each of its waits, at the far side too
 
     def _finish(self, message: Message, result: Result, out: Output) -> None:
         # The offset of the RESULT says how much there was, so that a stream which
@@ -255,7 +267,8 @@ class Upload(Stream):
     """A write: bytes go out within credit, then COMMIT, DETACH or CANCEL.
 
     The clock runs while the worker owes something: ACCEPT, credit for bytes that
-    wait here, or the end.
+    wait here, or the end. While an upload that goes on elsewhere is not as far as it
+    was, nothing sets the clock back.
     """
 
     __slots__ = (
@@ -264,6 +277,8 @@ class Upload(Stream):
         "_durable",
         "_end_sent",
         "_ending",
+        "_mark",
+        "_moved_at",
         "_outflow",
         "_pending",
         "_starved",
@@ -281,6 +296,8 @@ class Upload(Stream):
         self._starved = False
         self._by_lane = False
         self._durable = 0
+        self._mark = request.mark
+        self._moved_at = 0.0
 
     def write(self, data: Payload, now: float, out: Output) -> None:
         """Queue bytes; the application bounds how many wait here."""
@@ -309,12 +326,23 @@ class Upload(Stream):
         if not self._starved:
             self._tell(out)
 
-    def end(self, kind: Type, size: int, now: float, out: Output) -> None:
+    def move_on(self) -> None:
+        if self._mark < 0:
+            self.expires = inf
+
+    def relax(self, now: float) -> None:
+        self._mark = -1
+        self.expires = now + self._patience_s if self._waits() else inf
+
+    def end(
+        self, kind: Type, size: int, within_s: float, now: float, out: Output
+    ) -> None:
         """End with COMMIT or DETACH when all is sent, or with CANCEL at once.
 
         Args:
             kind: which.
             size: bytes that were written, here or to the lane.
+            within_s: seconds that a CANCEL may take.
             now: the time.
             out: what to do.
         """
@@ -330,7 +358,8 @@ class Upload(Stream):
         self._pending.clear()
         assert self.broker is not None
         out.sends.append((self.broker, self._end_message(kind)))
-        self.expires = now + self.request.budget_s
+        self._mark = -1
+        self.expires = now + within_s
 
     def abandon(self) -> Message:
         self._pending.clear()
@@ -342,6 +371,8 @@ class Upload(Stream):
             accepted = parse(Accepted, message.fields)
             self._accepted = True
             self._durable = accepted.durable
+            if self._mark >= 0:
+                self._mark = max(0, self._mark - accepted.size)
             out.events.append((self.key, Accepting(accepted)))
             self._granted(0, message.limit, now, out)
         elif message.type is Type.CREDIT:
@@ -356,7 +387,8 @@ class Upload(Stream):
         moved = received > self._outflow.received or limit > self._outflow.limit
         self._outflow.credit(received, limit)
         self._starved = self._starved and not self._outflow.room
-        if moved and self._ending is not Type.CANCEL:
+        if moved and self._mark < 0 and self._ending is not Type.CANCEL:
+            self._moved_at = now
             self.expires = inf  # `_flush` starts the clock anew if there is a reason
         self._flush(now, out)
         self._tell(out)
@@ -368,15 +400,21 @@ class Upload(Stream):
             if self._ending is not None and not self._pending and not self._end_sent:
                 self._end_sent = True
                 assert self.broker is not None
-                out.sends.append((self.broker, self._end_message(self._ending)))
+                out.sends.append((self.broker, self._end_message(self._ending, now)))
+        if 0 <= self._mark < self._outflow.sent:
+            self._moved_at = now
+            self.relax(now)
+        if self._mark >= 0:
+            return
         if not self._waits():
             self.expires = inf
         elif self.expires == inf:
-            self.expires = now + self.request.budget_s
+            self.expires = now + self._patience_s
 
     def _tell(self, out: Output) -> None:
         flow = self._outflow
-        out.events.append((self.key, Sent(flow.sent, flow.limit, self._durable)))
+        sent = Sent(flow.sent, flow.limit, self._durable, self._moved_at)
+        out.events.append((self.key, sent))
 
     def _waits(self) -> bool:
         return (
@@ -413,13 +451,26 @@ class Upload(Stream):
         )
         out.sends.append((self.broker, message))
 
-    def _end_message(self, kind: Type) -> Message:
-        return Message(kind, self.id, offset=self._outflow.sent, epoch=self.epoch)
+    def _end_message(self, kind: Type, now: float = inf) -> Message:
+        message = Message(kind, self.id, offset=self._outflow.sent, epoch=self.epoch)
+        if kind is not Type.COMMIT:
+            return message
+        left_s = min(self._patience_s, self.expires - now)
+        return message._replace(budget_ms=_budget_ms(left_s))
+
+    def _told_s(self, now: float) -> float:
+        return self._patience_s  # for each of its waits, at the far side too
 
     def _failure(self, error: StorageError) -> StorageError:
         if error.durable is None and self._accepted:
             error.durable = self._durable
         return error
+
+
+def _budget_ms(left_s: float) -> int:
+    """What the far side is told of the time that is left."""
+    left_s -= min(MARGIN_S_MAX, left_s * MARGIN_PART)
+    return min(BUDGET_MS_MAX, max(1, int(left_s * 1000)))
 
 
 def make_stream(key: Any, request: Request, now: float) -> Stream:

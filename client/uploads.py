@@ -47,16 +47,24 @@ FINAL = (UploadSupersededError, UploadNotFoundError, DataLossError)
 class Upload:
     """An upload.
 
+    Each method is a call, which has the deadline from its start; and anew whenever the
+    upload gets further than ever. What is sent again gets it no further.
+
     Args:
         operations: the service.
         path: the object to be.
         append, upload_id: see `StorageDriver.writer`.
         brief: whether the caller stays until the end.
+        whole: the attempts of the one call that all of this is.
+        reached: bytes that this call had sent in an earlier upload; -1 if this is
+            the first.
 
     Attributes:
         size: bytes accepted, earlier sessions included.
         upload_id: the upload's name, or "".
         generation: how often it was claimed.
+        reached: how many bytes it once had sent; -1 before it was open.
+        moved_at: when it last got further than ever; 0 when it has not yet.
     """
 
     def __init__(
@@ -67,10 +75,13 @@ class Upload:
         upload_id: str | None = None,
         *,
         brief: bool = False,
+        whole: Attempts | None = None,
+        reached: int = -1,
     ) -> None:
         self._operations = operations
         self._path = path
         self._brief = brief
+        self._whole = whole
         self._wanted = Open(
             operations.service,
             path,
@@ -88,6 +99,8 @@ class Upload:
         self.size = 0
         self.upload_id = ""
         self.generation = 1
+        self.reached = reached
+        self.moved_at = 0.0
 
     @property
     def durable(self) -> int:
@@ -111,6 +124,7 @@ class Upload:
             else:
                 self.size = size
                 self._replay = Replay(size)
+                self._relax()
                 return
             await self._operations.pause(attempts, failure)
 
@@ -124,14 +138,16 @@ class Upload:
         Raises:
             StorageError: the upload has failed, perhaps in an earlier write.
         """
-        await self._take_up(self._attempts())
+        attempts = self._attempts()
+        await self._take_up(attempts)
         if len(self._gathered) + len(data) < COALESCE_BYTES:
             self._gathered += data
             self.size += len(data)
             if self._handle is not None and self._handle.ended:
-                await self._flush()
+                await self._flush(attempts)
+            self._relax()
             return
-        await self._flush()
+        await self._flush(attempts)
         view = memoryview(data)
         for start in range(0, len(view), CHUNK_BYTES_MAX):
             piece = view[start : start + CHUNK_BYTES_MAX]
@@ -139,7 +155,8 @@ class Upload:
             kept = piece if isinstance(data, bytes) else bytes(piece)
             self.size += len(kept)
             self._replay.add(kept, lasting=lasting)
-            await self._send(kept)
+            await self._send(kept, attempts)
+        self._relax()
 
     async def write_from(
         self, file: BinaryIO, length: int | None, moved: Callable[[int], None]
@@ -163,12 +180,14 @@ class Upload:
             piece = file.read(max(0, min(CHUNK_BYTES_MAX, most)))
             if not piece:
                 return count
-            await self._take_up(self._attempts())
-            await self._flush()
+            attempts = self._attempts()
+            await self._take_up(attempts)
+            await self._flush(attempts)
             self.size += len(piece)
             self._replay.add_stretch(source, count, len(piece))
             count += len(piece)
-            await self._send(piece)
+            await self._send(piece, attempts)
+            self._relax()
             moved(len(piece))
 
     async def commit(self) -> None:
@@ -179,10 +198,10 @@ class Upload:
         """
         attempts = self._attempts()
         await self._take_up(attempts)
-        await self._flush()
+        await self._flush(attempts)
         while True:
             try:
-                await self._end(Type.COMMIT)
+                await self._end(Type.COMMIT, attempts)
                 return
             except StorageError as error:
                 failure = error
@@ -198,10 +217,10 @@ class Upload:
         if self._error is not None:
             return  # the caller was told what could not be kept
         attempts = self._attempts()
-        await self._flush()
+        await self._flush(attempts)
         while True:
             try:
-                await self._end(Type.DETACH)
+                await self._end(Type.DETACH, attempts)
                 return
             except StorageError as error:
                 failure = error
@@ -247,6 +266,8 @@ class Upload:
         self._operations.uploads.discard(id(self))
         if handle is not None:
             self._durable = max(self._durable, handle.durable)
+            self.reached = max(self.reached, handle.reached)
+            self.moved_at = max(self.moved_at, handle.moved_at)
             handle.release()
 
     # Inside
@@ -258,14 +279,19 @@ class Upload:
             if not self.upload_id or isinstance(self._error, FINAL):
                 return
             await self._claim(self._continued(), attempts)
-        await self._end(Type.CANCEL)
+        await self._end(Type.CANCEL, attempts)
 
     async def _claim(self, arguments: Open, attempts: Attempts) -> int:
         """Open a stream; returns how much the upload holds."""
-        request = Request.of(
-            Operation.WRITE, arguments, self._operations.left(attempts)
-        )
         self.abandon()
+        begins = self.reached < 0 and not attempts.failures
+        request = Request.of(
+            Operation.WRITE,
+            arguments,
+            self._operations.left(attempts),
+            patience_s=self._operations.deadline,
+            mark=-1 if begins else max(0, self.reached),
+        )
         handle = self._operations.transport.begin(request, brief=self._brief)
         self._handle = handle
         self._operations.uploads.add(id(self))
@@ -284,16 +310,16 @@ class Upload:
         self._operations.budget.succeeded()
         return accepted.size
 
-    async def _flush(self) -> None:
+    async def _flush(self, attempts: Attempts) -> None:
         """Send what was gathered."""
         if self._gathered:
             gathered, self._gathered = bytes(self._gathered), bytearray()
             self._replay.add(gathered)
-            await self._send(gathered)
+            await self._send(gathered, attempts)
         elif self._handle is not None and self._handle.ended:
-            await self._send(b"")
+            await self._send(b"", attempts)
 
-    async def _send(self, piece: Payload) -> None:
+    async def _send(self, piece: Payload, attempts: Attempts) -> None:
         self._replay.most = replay_bytes(len(self._operations.uploads))
         self._replay.drop(self.durable)
         try:
@@ -302,7 +328,7 @@ class Upload:
             await self._hand_over(self._handle, piece)
         except StorageError as error:
             self._fail(error)
-            await self._recover(error, self._attempts())
+            await self._recover(error, attempts)
         except BaseException:
             self.abandon()
             raise
@@ -312,21 +338,20 @@ class Upload:
         offer, after = self._memory, self._operations.lanes.after_bytes
         if offer is not None and piece and handle.posted >= after:
             self._memory = None
+            left_s = max(0.001, self._ends - self._operations.transport.now())
             lane = await self._operations.transport.run(
-                lambda: fetch_memory(
-                    offer, writable=True, left_s=self._operations.deadline
-                )
+                lambda: fetch_memory(offer, writable=True, left_s=left_s)
             )
             if lane is not None:
                 handle.adopt(lane)
         await handle.write(piece)
 
-    async def _end(self, kind: Type) -> None:
+    async def _end(self, kind: Type, attempts: Attempts) -> None:
         handle = self._handle
         if handle is None:
             raise self._lost()
         try:
-            handle.end(kind)
+            handle.end(kind, self._operations.left(attempts))
             await handle.finish()
         except StorageError as error:
             self._fail(error)
@@ -358,6 +383,8 @@ class Upload:
                 if not self.upload_id or isinstance(error, FINAL):
                     await self._operations.transport.explain(error)
                     raise error
+                self._operations.extend(attempts, self.moved_at)
+                self._ends = attempts.ends
                 await self._operations.pause(attempts, error)
                 await self._resume(attempts)
                 return
@@ -425,6 +452,7 @@ class Upload:
             return False
         if not self.upload_id:
             raise error
+        self._operations.extend(attempts, self.moved_at)
         status = await self._operations.upload_status(
             self._path, self.upload_id, ends=attempts.ends
         )
@@ -433,9 +461,20 @@ class Upload:
         return status.state is UploadState.COMMITTED
 
     def _attempts(self) -> Attempts:
+        """Those of a call that begins now, or goes on."""
         attempts = self._operations.attempts(Safety.REPEATABLE)
+        if self._whole is not None:
+            attempts.ends = self._whole.ends
+            handle = self._handle
+            moved_at = self.moved_at if handle is None else handle.moved_at
+            self._operations.extend(attempts, moved_at)
         self._ends = attempts.ends
         return attempts
+
+    def _relax(self) -> None:
+        """A call has ended well: what it has left to be sent may take its time."""
+        if self._handle is not None:
+            self._handle.relax()
 
     def _continued(self) -> Open:
         return Open(
@@ -455,28 +494,3 @@ class Upload:
         return self._error or UnavailableError(
             "the upload was given up", executed=Executed.NO
         )
-
-
-async def put_whole(operations: Operations, path: str, content: Payload) -> None:
-    """Store a content that is too large for one message, atomically.
-
-    Raises:
-        StorageError: nothing was stored, or with `executed` "maybe", that is unknown.
-    """
-    attempts = operations.attempts(Safety.REPEATABLE)
-    while True:
-        upload = Upload(operations, path, brief=True)
-        try:
-            await upload.open()
-            await upload.write(content, lasting=True)
-            await upload.commit()
-            return
-        except StorageError as error:
-            failure = error
-            try:
-                await upload.cancel(DROP_S_MAX)
-            except StorageError:
-                pass  # an upload that is left over changes nothing
-        finally:
-            upload.abandon()
-        await operations.pause(attempts, failure)

@@ -37,7 +37,8 @@ class Stream:
     """One stream of an upload; what it meets is told beforehand."""
 
     ended = False
-    durable = 5
+    durable = reached = 5
+    moved_at = 0.0
 
     def __init__(
         self,
@@ -57,8 +58,10 @@ class Stream:
 
     async def write(self, piece: bytes) -> None: ...
 
-    def end(self, kind: object) -> None:
+    def end(self, kind: object, within_s: float) -> None:
         self.ends.append(kind)
+
+    def relax(self) -> None: ...
 
     async def finish(self) -> None:
         if self._end is not None:

@@ -78,6 +78,39 @@ def test_a_read_goes_on_behind_what_it_has() -> None:
     assert second.asked.start == 2 and second.asked.if_match == "i1"
 
 
+def test_a_read_goes_on_however_long_its_caller_has_rested() -> None:
+    """Its stream is lost meanwhile: each read has the deadline from its own start."""
+    second = Bytes(b"cd")
+    first = Bytes(b"ab", WorkerLostError())
+    transport = Script((Operation.READ, first), (Operation.READ, second))
+    reading = Reading(Operations(transport, "default", 30.0), "/a")
+    run_now(reading.open())
+    assert run_now(reading.piece()) == b"ab"
+    transport.time += 100.0
+    assert run_now(reading.piece()) == b"cd"
+    assert second.request.budget_s == second.request.patience_s == 30.0
+    reading.close()
+    transport.close()
+
+
+def test_what_is_left_of_a_read_is_no_measure_for_its_later_waits() -> None:
+    second = Bytes(b"cd")
+    transport = Script()
+
+    class Late(Bytes):
+        async def piece(self) -> bytes | None:
+            transport.time += 29.0
+            return await super().piece()
+
+    transport.add(Operation.READ, Late(WorkerLostError()))
+    transport.add(Operation.READ, second)
+    reading = Reading(Operations(transport, "default", 30.0), "/a")
+    assert run_now(reading.gather()) == b"cd"
+    assert second.request.budget_s == pytest.approx(1.0)
+    assert second.request.patience_s == 30.0
+    transport.close()
+
+
 def test_damage_found_at_the_end_may_lie_in_what_was_given_already() -> None:
     """Going on behind it would pass the damaged bytes off as whole."""
     damage = DataLossError("not the object's bytes", temporary=True)

@@ -7,8 +7,9 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 from storagebus.broker.bell import Bell
+from storagebus.broker.messages import Operation
 from storagebus.client.handles import Handle
-from storagebus.client.requests import Sent
+from storagebus.client.requests import Request, Sent
 
 
 def test_what_is_durable_is_heard_of_while_nothing_is_written() -> None:
@@ -16,7 +17,7 @@ def test_what_is_durable_is_heard_of_while_nothing_is_written() -> None:
     ours, theirs = map(Bell, socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET))
     port: Any = SimpleNamespace(post=lambda *_: None, release=lambda: None)
     connection: Any = SimpleNamespace(open=None)
-    request: Any = SimpleNamespace(window=1 << 20)
+    request = Request(Operation.WRITE, b"", 1.0)
     handle = Handle(port, connection, cast(Any, None), request)
     handle.take(Sent(10, 20, 5))
     assert handle.durable == 5

@@ -135,6 +135,9 @@ class Scene:
     def __getattr__(self, name: str) -> str:
         return name  # as a method of the connection
 
+    def now(self) -> float:
+        return 7.0
+
     def post(self, action: Any, *arguments: Any) -> None:
         self.posted.append(action)
 

@@ -11,7 +11,8 @@ from storagebus.client import Client
 from storagebus.client.handles import run_now
 from storagebus.client.listings import SKIPPED_MAX, Listing, Walking
 from storagebus.client.operations import Operations
-from storagebus.drivers.errors import ProtocolError
+from storagebus.client.retry import ATTEMPTS_MAX
+from storagebus.drivers.errors import ProtocolError, StorageError, WorkerLostError
 
 
 def test_a_skipped_directory_of_any_size_is_left_out(client: Client) -> None:
@@ -43,13 +44,19 @@ class Pages(Stream):
 
     def __init__(self, *pages: object) -> None:
         super().__init__()
-        self._pages = [msgpack.packb(page) for page in pages]
+        self._pages = [
+            page if isinstance(page, StorageError) else msgpack.packb(page)
+            for page in pages
+        ]
 
     async def opened(self) -> Accepted:
         return Accepted()
 
     async def piece(self) -> bytes | None:
-        return self._pages.pop(0) if self._pages else None
+        page = self._pages.pop(0) if self._pages else None
+        if isinstance(page, StorageError):
+            raise page
+        return page
 
 
 @pytest.mark.parametrize("page", [{"a": 1}, "/a", [1], [b"/a"], [["/a"]]])
@@ -68,3 +75,36 @@ def test_an_entry_of_a_walk_that_is_none_is_refused(entry: object) -> None:
     walking = Walking(Operations(transport, "default", 30.0), "/", None)
     with pytest.raises(ProtocolError):
         run_now(walking.entry())
+
+
+def test_a_listing_that_gets_no_further_ends() -> None:
+    """A worker is lost after each first page: to list it again is no progress."""
+
+    class Slow(Pages):
+        async def piece(self) -> bytes | None:
+            transport.time += 2.0
+            return await super().piece()
+
+    transport = Script()
+    for _ in range(ATTEMPTS_MAX):
+        transport.add(Operation.LIST, Slow(["/a"], WorkerLostError()))
+    began = transport.time
+    with pytest.raises(WorkerLostError):
+        run_now(Listing(Operations(transport, "default", 30.0), "/").gather())
+    assert 25.0 < transport.time - began <= 2.0 + 30.0 + 4.0
+
+
+def test_a_listing_that_gets_further_has_the_deadline_anew() -> None:
+    transport = Script()
+    pages = [[f"/{page}"] for page in range(9)]
+    asked = []
+    for count in range(1, 9):
+        asked.append(Pages(*pages[:count], WorkerLostError()))
+        transport.add(Operation.LIST, asked[-1])
+    asked.append(Pages(*pages))
+    transport.add(Operation.LIST, asked[-1])
+    found = run_now(Listing(Operations(transport, "default", 30.0), "/").gather())
+    assert found == [f"/{page}" for page in range(9)]
+    sizes = [len(msgpack.packb(page)) for page in pages]
+    assert [s.request.mark for s in asked] == [sum(sizes[:n]) for n in range(9)]
+    transport.close()

@@ -11,10 +11,9 @@ from storagebus.broker.messages import Operation, Result
 from storagebus.broker.wire import Type
 from storagebus.client.handles import run_now
 from storagebus.client.operations import Operations
-from storagebus.client.uploads import DROP_S_MAX, Upload, put_whole
+from storagebus.client.uploads import Upload
 from storagebus.drivers.errors import (
     DataLossError,
-    DeadlineExceededError,
     Executed,
     UnavailableError,
     UploadNotFoundError,
@@ -98,15 +97,3 @@ def test_what_nobody_has_any_more_is_an_error_with_the_durable_offset() -> None:
     with pytest.raises(DataLossError) as caught:
         committing(write(Stream(write=LOST)), write(Stream(len(DATA) + 1)))()
     assert caught.value.durable is not None
-
-
-def test_dropping_what_a_failed_put_left_over_holds_its_caller_for_a_moment() -> None:
-    """The deadline is over already, and a left upload changes nothing."""
-    second = Stream()
-    failed = DeadlineExceededError(executed=Executed.MAYBE)
-    transport = Script(write(Stream(write=failed)), write(second))
-    with pytest.raises(DeadlineExceededError):
-        run_now(put_whole(Operations(transport, "default", 30.0), "/a", DATA))
-    assert second.ended_with is Type.CANCEL
-    assert 0 < second.budget_s <= DROP_S_MAX
-    transport.close()

@@ -9,14 +9,22 @@ from math import inf
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from storagebus.broker.dealer import Link
-from storagebus.broker.messages import Hello
-from storagebus.broker.wire import Message
+from storagebus.broker.messages import Hello, Open, parse
+from storagebus.broker.wire import Message, Type
 from storagebus.client.connection import Connection
 from storagebus.client.core import ClientCore
 from storagebus.client.handles import Handle
 from storagebus.client.lanes import Lanes
 from storagebus.client.operations import Operations
-from storagebus.client.requests import Event, Failed, Request
+from storagebus.client.requests import (
+    Accepting,
+    Arrived,
+    Event,
+    Failed,
+    Moved,
+    Request,
+    Sent,
+)
 from storagebus.drivers.errors import Executed, InvalidStateError, StorageError
 
 from .loop import Pause, Task
@@ -74,6 +82,28 @@ class Signal:
         await self._pause
 
 
+class Course:
+    """How far the bytes of a path have got, of what an application does there.
+
+    Attributes:
+        sent, limit, received: bytes that left, up to where they were allowed to, and
+            that have arrived at a worker; of a download, `received` at the client.
+        moved_at: when one of them was last higher than ever, on the client's own time.
+    """
+
+    def __init__(self) -> None:
+        self.sent = self.limit = self.received = 0
+        self.moved_at = 0.0
+
+    def see(self, now: float, sent: int = 0, limit: int = 0, received: int = 0) -> None:
+        """So far it has got now."""
+        if sent > self.sent or limit > self.limit or received > self.received:
+            self.moved_at = now
+        self.sent = max(self.sent, sent)
+        self.limit = max(self.limit, limit)
+        self.received = max(self.received, received)
+
+
 class Operation(Handle):
     """An operation whose events are watched.
 
@@ -83,17 +113,38 @@ class Operation(Handle):
         request: what to do.
     """
 
-    __slots__ = ("_client",)
+    __slots__ = ("_client", "_course", "_seen")
 
     def __init__(self, client: ClientNode, signal: Signal, request: Request) -> None:
         self._client = client
+        self._course = client.courses.get(parse(Open, request.fields).path)
+        self._seen = 0  # bytes that came, or were there when an upload was opened
         super().__init__(client, client.connection, signal, request)
 
     def take(self, event: Event) -> None:
         require(not self.ended, "news of an operation that has ended")
         if isinstance(event, Failed) and event.error.executed is not Executed.NO:
             self._client.doubts += 1
+        if self._course is not None:
+            self._follow(self._course, event)
         super().take(event)
+
+    def credited(self, received: int) -> None:
+        """A CREDIT is about to be taken."""
+        if self._course is not None:
+            self._course.see(self._client.ran_s, received=self._seen + received)
+
+    def _follow(self, course: Course, event: Event) -> None:
+        now = self._client.ran_s
+        if isinstance(event, Accepting):
+            self._seen = event.accepted.size
+        elif isinstance(event, Sent):
+            course.see(now, self._seen + event.sent, self._seen + event.limit)
+        elif isinstance(event, Arrived):
+            self._seen += len(event.payload)
+            course.see(now, received=self._seen)
+        elif isinstance(event, Moved):
+            course.moved_at = now
 
 
 class ClientNode(PeerNode):
@@ -109,6 +160,7 @@ class ClientNode(PeerNode):
         operations: what the application uses.
         tasks: those that have not ended.
         doubts: attempts that failed and may have run.
+        courses: what the application does now, by path.
     """
 
     def __init__(self, world: World, index: int, incarnation: int) -> None:
@@ -133,6 +185,7 @@ class ClientNode(PeerNode):
         self.tasks: dict[Task, None] = {}
         self.endpoints = tuple(names)
         self.doubts = 0
+        self.courses: dict[str, Course] = {}
         self._posts: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
 
     def begin_task(self, work: Coroutine[Pause, None, None]) -> None:
@@ -157,6 +210,10 @@ class ClientNode(PeerNode):
         dealer = self._dealers[wire.index]
         if dealer.wire is wire:
             dealer.inbox.append(message)
+            broker = self.connection.core.brokers[wire.index]
+            stream = broker.streams.get(message.stream)
+            if stream is not None and message.type is Type.CREDIT:
+                stream.key.credited(message.offset)
 
     def settle(self) -> None:
         if not self.has_left:

@@ -17,13 +17,17 @@ from storagebus.broker.wire import Message, Type
 from storagebus.client.brokers import Broker
 from storagebus.client.core import ClientCore
 from storagebus.client.downloads import Reading
+from storagebus.client.operations import Operations
 from storagebus.client.replay import Replay
 from storagebus.client.retry import Attempts
 from storagebus.client.streams import Stream
+from storagebus.client.streams import Upload as UploadStream
 from storagebus.client.uploads import Upload
 from storagebus.drivers.errors import Executed, StorageError
 from storagebus.workers.core import WorkerCore
+from storagebus.workers.links import Link
 from storagebus.workers.schedule import Schedule, Task
+from storagebus.workers.uploads import Upload as WorkerUpload
 
 Patch = pytest.MonkeyPatch
 
@@ -172,6 +176,31 @@ def a_call_waits_without_end(patch: Patch) -> None:
     patch.setattr(ClientCore, "_watch", lambda self, stream: None)
 
 
+def each_try_has_a_deadline_of_its_own(patch: Patch) -> None:
+    """What a call has used up already does not count."""
+    patch.setattr(Operations, "left", lambda self, attempts: self.deadline)
+
+
+def what_is_done_again_is_progress(patch: Patch) -> None:
+    """The clock of an upload that goes on elsewhere begins anew with each credit."""
+    start = UploadStream.__init__
+
+    def unmarked(self: UploadStream, key: Any, request: Any, now: float) -> None:
+        start(self, key, request._replace(mark=-1), now)
+
+    patch.setattr(UploadStream, "__init__", unmarked)
+
+
+def a_commit_needs_no_session(patch: Patch) -> None:
+    """It is carried out though it was given up long ago."""
+
+    def admit(self: Link, stream: Any, message: Message, now: float) -> None:
+        stream.heard = now
+
+    patch.setattr(Link, "admit", admit)
+    patch.setattr(WorkerUpload, "_takes_back_commit", lambda self: False)
+
+
 def a_worker_keeps_what_belongs_to_nobody(patch: Patch) -> None:
     """A lost session's streams are not released."""
 
@@ -214,6 +243,22 @@ HARSH: dict[str, object] = {
 }
 """Options under which much is interrupted and goes on."""
 
+STUCK: dict[str, object] = {
+    "workers": 2,
+    "clients": 2,
+    "tasks": 3,
+    "operations": 8,
+    "object_bytes_max": 6_000,
+    "deadline_s": 1.0,
+    "faults_s": 40.0,
+    "provoked": 0.0,
+    "stuck_chance": 0.05,
+}
+"""Options under which work hangs for long, and is given up."""
+
+SPECIAL: dict[str, dict[str, object]] = {"a_commit_needs_no_session": STUCK}
+"""Options other than `HARSH`, under which a mutation is noticed sooner."""
+
 MUTATIONS: tuple[Callable[[Patch], None], ...] = (
     a_read_goes_on_with_whatever_is_there,
     the_broker_repeats_what_a_lost_worker_had,
@@ -229,6 +274,9 @@ MUTATIONS: tuple[Callable[[Patch], None], ...] = (
     nobody_tells_the_broker_of_what_is_given_up,
     tombstones_stay,
     a_call_waits_without_end,
+    each_try_has_a_deadline_of_its_own,
+    what_is_done_again_is_progress,
+    a_commit_needs_no_session,
     a_worker_keeps_what_belongs_to_nobody,
     the_broker_answers_twice,
 )

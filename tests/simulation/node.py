@@ -65,6 +65,11 @@ class Node(ABC):
         """The time on the node's own clock, in seconds."""
         return self._offset_s + self.world.loop.now * self._rate
 
+    @property
+    def ran_s(self) -> float:
+        """The time on it without what it has stood still."""
+        return self.now() - self.stood_s
+
     def do(self, act: Callable[..., None], *args: Any) -> None:
         """Something happens to this process: now, or when it goes on."""
         if self.is_dead:

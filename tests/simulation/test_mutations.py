@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from simulation.mutations import HARSH, MUTATIONS
+from simulation.mutations import HARSH, MUTATIONS, SPECIAL
 from simulation.options import Options
 from simulation.trial import run
 
@@ -22,8 +22,9 @@ def test_it_is_noticed(
 ) -> None:
     mutate(monkeypatch)
     first = TRIED_FIRST.get(mutate.__name__, 0)
+    options = SPECIAL.get(mutate.__name__, HARSH)
     for seed in (first, *range(SEEDS_MAX)):
-        failure = run(Options.drawn(seed, **HARSH)).failure
+        failure = run(Options.drawn(seed, **options)).failure
         if failure:
             assert failure.startswith("Violation"), failure
             return

@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, TypeVar
 from storagebus.client import certainty
 from storagebus.client.downloads import Reading
 from storagebus.client.listings import Listing, Walking
-from storagebus.client.uploads import Upload, put_whole
+from storagebus.client.puts import put_whole
+from storagebus.client.uploads import DROP_S_MAX, Upload
 from storagebus.drivers.errors import (
     DataLossError,
     PathNotFoundError,
     StorageError,
 )
 
-from .clientnode import ClientNode
+from .clientnode import ClientNode, Course
 from .ledger import Kind, Write
 from .loop import Pause
 from .violation import require
@@ -28,9 +29,6 @@ _T = TypeVar("_T")
 
 SLACK_S = 0.3
 """How much later than its deadline a call may end: its loop wakes up late."""
-WHOLE_WAITS_MAX = 12
-"""Deadlines that a put of many messages may take in a slow world: each bounds a wait
-for progress, and not the whole."""
 SETTLE_S = 1.0
 GIVE_UP_CHANCE = 0.02
 """How often a reader closes before the next piece."""
@@ -88,7 +86,9 @@ class Script:
             )
         else:
             whole = put_whole(operations, path, content)
-            await self._write(Write(Kind.PUT, path, content), whole, WHOLE_WAITS_MAX)
+            self._set_out(path)
+            # What it could not store it tries to drop, once its time is over.
+            await self._write(Write(Kind.PUT, path, content), whole, DROP_S_MAX)
 
     async def move(self) -> None:
         """Move an object to a new path."""
@@ -116,6 +116,7 @@ class Script:
         path = self._some_path()
         content = self._content()
         upload = Upload(self._client.operations, path)
+        self._set_out(path)
         if await self._fill(upload, path, content):
             await self._finish(upload, path, content)
         upload.abandon()
@@ -129,6 +130,7 @@ class Script:
         path, upload_id, content = left
         self._paths.append(path)
         upload = Upload(self._client.operations, path, upload_id=upload_id)
+        self._set_out(path)
         if await self._fill(upload, path, content):
             await self._finish(upload, path, content)
         upload.abandon()
@@ -143,7 +145,7 @@ class Script:
             at = upload.size
             while at < len(content):
                 count = self._chance.choice((1, 500, 1_500, len(content)))
-                await self._timed(upload.write(content[at : at + count]), 3)
+                await self._timed(upload.write(content[at : at + count]), path)
                 at += count
                 self._check_durable(upload)
                 require(upload.size == min(at, len(content)), "bytes are miscounted")
@@ -171,7 +173,7 @@ class Script:
 
     async def _commit(self, upload: Upload, path: str, content: bytes) -> None:
         write = Write(Kind.COMMIT, path, content)
-        error = await self._write(write, upload.commit(), 5)
+        error = await self._write(write, upload.commit())
         if error is not None and self._chance.random() < 0.5:
             await self._cancel(upload)
 
@@ -179,7 +181,7 @@ class Script:
         self, upload: Upload, path: str, content: bytes
     ) -> None:
         try:
-            await self._timed(upload.close(), 4)
+            await self._timed(upload.close(), path)
         except StorageError:
             return
         by_name = self._chance.random() < 0.5
@@ -189,6 +191,7 @@ class Script:
             if by_name
             else Upload(operations, path, append=True)
         )
+        self._set_out(path)
         try:
             await self._timed(again.open())
             require(again.size == len(content), "what was kept has changed")
@@ -200,12 +203,12 @@ class Script:
 
     async def _cancel(self, upload: Upload) -> None:
         try:
-            await self._timed(upload.cancel(), 3)
+            await self._timed(upload.cancel())
         except StorageError:
             pass
 
     async def _write(
-        self, write: Write, act: Awaitable[None], waits: int = 1
+        self, write: Write, act: Awaitable[None], more_s: float = 0.0
     ) -> StorageError | None:
         """Have something written, and wait until nothing of it can follow."""
         world, ledger = self._world, self._world.ledger
@@ -213,7 +216,7 @@ class Script:
         doubts = self._client.doubts
         error: StorageError | None = None
         try:
-            await self._timed(act, waits)
+            await self._timed(act, write.path, more_s)
         except StorageError as failure:
             error = failure
         ledger.end(write, error)
@@ -304,8 +307,9 @@ class Script:
     async def list(self) -> None:
         """List this task's own directory, which nobody else changes."""
         listing = Listing(self._client.operations, self._home)
+        self._set_out(self._home)
         try:
-            names = await self._timed(listing.gather(), 3)
+            names = await self._timed(listing.gather(), self._home)
         except PathNotFoundError:
             names = []
         except StorageError:
@@ -338,15 +342,31 @@ class Script:
 
     # -- within ---------------------------------------------------------------
 
-    async def _timed(self, act: Awaitable[_T], waits: int = 1) -> _T:
-        """Wait for something that must end within so many deadlines."""
+    def _set_out(self, path: str) -> None:
+        """What follows moves bytes to this path, or from it."""
+        self._client.courses[path] = Course()
+
+    async def _timed(
+        self, act: Awaitable[_T], path: str = "", more_s: float = 0.0
+    ) -> _T:
+        """Wait for something that must end within the deadline, since it began or its
+        bytes got further than ever.
+
+        Args:
+            act: what to wait for.
+            path: where it moves bytes to or from, if it does.
+            more_s: seconds that it may take in addition.
+        """
         client = self._client
-        began, stood_s = client.now(), client.stood_s
+        since = client.ran_s
         try:
             return await act
         finally:
-            took_s = client.now() - began - (client.stood_s - stood_s)
-            most_s = waits * self._world.options.deadline_s + SLACK_S
+            course = client.courses.get(path)
+            if course is not None:
+                since = max(since, course.moved_at)
+            took_s = client.ran_s - since
+            most_s = self._world.options.deadline_s + SLACK_S + more_s
             require(
                 took_s <= most_s or client.is_dead,
                 f"{_name(act)} took {took_s:.2f} s of {most_s:.2f} s",

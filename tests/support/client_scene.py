@@ -113,10 +113,13 @@ class ClientScene:
         budget_s: float = 10.0,
         window: int = 0,
         payload: Payload = b"",
+        patience_s: float = 0.0,
+        mark: int = -1,
     ) -> list[Message]:
         """Perform an operation."""
+        arguments = Open("default", "/a")
         request = Request.of(
-            operation, Open("default", "/a"), budget_s, payload, window
+            operation, arguments, budget_s, payload, window, patience_s, mark
         )
         return self.after(self.core.open(key, request, self.now))
 
@@ -144,15 +147,22 @@ class ClientScene:
         """It has heard from there."""
         return self.after(self.core.move_on(key))
 
-    def end(self, key: str, kind: Type, size: int = 0) -> list[Message]:
+    def relax(self, key: str) -> list[Message]:
+        """The application's call has ended."""
+        return self.after(self.core.relax(key, self.now))
+
+    def end(
+        self, key: str, kind: Type, size: int = 0, within_s: float = 10.0
+    ) -> list[Message]:
         """The application ends an upload.
 
         Args:
             key: which.
             kind: how.
             size: bytes that it has written, where some went by a lane.
+            within_s: seconds that it has for a CANCEL.
         """
-        return self.after(self.core.end(key, kind, size, self.now))
+        return self.after(self.core.end(key, kind, size, within_s, self.now))
 
     def pass_time(self, seconds: float) -> None:
         """Let time pass; the machine is called whenever it asked to be."""

@@ -32,7 +32,10 @@ class Stream:
         self.taken: list[bytes] = []
         self.ended_with: Type | None = None
         self.asked = Open("")
-        self.budget_s = 0.0
+        self.request = Request(Operation.STAT, b"", 0.0)
+        self.within_s = 0.0
+        self.moved_at = 0.0
+        self.relaxed = False
 
     async def opened(self) -> Accepted:
         if isinstance(self._size, StorageError):
@@ -45,8 +48,17 @@ class Stream:
             raise self._write
         self.taken.append(bytes(data))
 
-    def end(self, kind: Type) -> None:
-        self.ended_with = kind
+    @property
+    def reached(self) -> int:
+        if isinstance(self._size, StorageError):
+            return -1
+        return self._size + sum(map(len, self.taken))
+
+    def relax(self) -> None:
+        self.relaxed = True
+
+    def end(self, kind: Type, within_s: float) -> None:
+        self.ended_with, self.within_s = kind, within_s
 
     async def finish(self) -> Finished:
         self.ended = True
@@ -59,16 +71,25 @@ class Stream:
 
 
 class Script:
-    """A transport whose streams are prepared."""
+    """A transport whose streams are prepared.
+
+    Attributes:
+        time: the present.
+    """
 
     def __init__(self, *streams: tuple[Operation, Stream]) -> None:
         self._streams = deque(streams)
+        self.time = 100.0
+
+    def add(self, operation: Operation, stream: Stream) -> None:
+        """One more."""
+        self._streams.append((operation, stream))
 
     def now(self) -> float:
-        return 100.0
+        return self.time
 
     async def sleep(self, seconds: float) -> None:
-        pass
+        self.time += seconds
 
     call_lanes = None
 
@@ -79,7 +100,7 @@ class Script:
         operation, stream = self._streams.popleft()
         assert request.operation is operation
         stream.asked = parse(Open, request.fields)
-        stream.budget_s = request.budget_s
+        stream.request = request
         return stream
 
     def close(self) -> None:
