@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import logging
 import socket
-import struct
 import time
 from collections import deque
 from collections.abc import Callable
@@ -40,7 +39,6 @@ SKIPS_MAX = 64
 """Downloads that go by the bus at once after one that was too large for a packet."""
 
 _KIND = socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC
-_TIMEVAL = struct.Struct("ll")
 
 log = logging.getLogger("storagebus.client")
 
@@ -232,11 +230,9 @@ class CallLane:
         self._old_at = time.monotonic() + LANE_S_MAX
         self._socket = connection
         self._calls = 0
-        connection.setblocking(True)
-        patience = PATIENCE_S + MARGIN_S
-        timeval = _TIMEVAL.pack(int(patience), int(patience % 1 * 1_000_000))
-        for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
-            connection.setsockopt(socket.SOL_SOCKET, option, timeval)
+        # The kernel's own timeouts would begin anew after each signal, for ever where
+        # a timer sends one after the other.
+        connection.settimeout(PATIENCE_S + MARGIN_S)
 
     def is_good(self, now: float) -> bool:
         """Part of `Lane`."""
@@ -245,7 +241,7 @@ class CallLane:
     async def ask(
         self, operation: int, fields: bytes, payload: Payload, takes_file: bool
     ) -> Answer | None:
-        """Part of `Lane`; the calling thread waits, in one system call."""
+        """Part of `Lane`; the calling thread waits."""
         self._calls += 1
         number = self._calls
         try:
