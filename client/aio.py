@@ -36,8 +36,6 @@ from ..drivers.contract import (
     UploadStatus,
 )
 from ..drivers.errors import (
-    DeadlineExceededError,
-    Executed,
     InvalidStateError,
     PathNotFoundError,
     ProtocolError,
@@ -55,6 +53,7 @@ from .connection import Connection
 from .context import context
 from .downloads import Reading
 from .driver import FALLBACK_NAME
+from .errands import errands, overdue
 from .handles import Handle
 from .labels import labelled
 from .listings import Listing, Walking
@@ -140,17 +139,22 @@ class LoopTransport:
         """Part of `Transport`."""
         await asyncio.sleep(seconds)
 
-    async def run(self, work: Callable[[], _T], within_s: float | None = None) -> _T:
-        """Part of `Transport`: a thread of the loop's does it. What it returns is
-        dropped when the task is cancelled meanwhile."""
-        done = asyncio.get_running_loop().run_in_executor(None, work)
+    async def run(
+        self,
+        work: Callable[[], _T],
+        within_s: float | None = None,
+        *,
+        at_once: bool = False,
+    ) -> _T:
+        """Part of `Transport`: another thread does it. What it returns is dropped when
+        the task is cancelled meanwhile."""
+        if within_s is None:  # it ends by itself: not one of the threads that may hang
+            return await asyncio.get_running_loop().run_in_executor(None, work)
+        done = asyncio.wrap_future(errands.begin(work))
         try:
             return await asyncio.wait_for(done, within_s)
         except TimeoutError:
-            raise DeadlineExceededError(
-                f"the file of the object gave nothing within {within_s:g} s",
-                executed=Executed.NO,
-            ) from None
+            raise overdue(within_s) from None
 
     async def explain(self, error: StorageError) -> None:
         """Part of `Transport`: a broker has said all that is known."""

@@ -6,8 +6,8 @@ Everything that waits is a coroutine, see `handles`.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from typing import Any, TypeVar
+from functools import partial
+from typing import Any
 
 from ..broker.messages import (
     DIRECT,
@@ -35,8 +35,6 @@ from .operations import Operations
 from .requests import Request
 from .retry import SAFETY
 
-_T = TypeVar("_T")
-
 READ_WINDOW_BYTES = 8_388_608
 """Bytes of an object that may arrive ahead of the application."""
 READ_WINDOW_BYTES_MIN = 262_144
@@ -46,7 +44,7 @@ AHEAD_BYTES_MAX = 67_108_864
 each the least window."""
 FILE_AHEAD_BYTES = 65_536
 """What is read of a file where less is wanted; held for every stream that is open."""
-FILE_BYTES = 67_108_864
+FILE_BYTES = 16_777_216
 """What is read of a file in one go; each has the whole deadline."""
 
 
@@ -117,10 +115,14 @@ class Download(ABC):
         """Give the rest up. Harmless when repeated."""
         handle, self._handle = self._handle, None
         self._operations.downloads.discard(id(self))
-        if handle is not None:
-            if handle.result is not None:
-                self._operations.admit(handle.result)
-            handle.release()
+        if handle is None:
+            return
+        if self._is_elsewhere:
+            handle.see_off(self._operations.admit)
+            return
+        if handle.result is not None:
+            self._operations.admit(handle.result)
+        handle.release()
 
     def _renew(self) -> None:
         """A call begins, or has got further: it has the deadline."""
@@ -259,11 +261,28 @@ class Reading(Download):
         count = file.read_now(scratch)
         if count:
             return bytes(scratch[:count])
-        # Taken only here, lest a task that is cancelled loses what a thread reads.
-        view = memoryview(bytearray(size))
-        count = await self._patiently(lambda: file.peek_into(view))
-        file.skip(count)
-        return view[:count]
+        return await self.read_file(size)
+
+    async def read_file(self, size: int) -> bytes:
+        """Bytes, when what is left is in `file`, within the deadline; none only at the
+        end. When it fails, nothing was taken.
+
+        Args:
+            size: how many at most.
+        """
+        file, deadline = self.file, self._operations.deadline
+        assert file is not None
+        while True:
+            ready = file.is_ready(size)
+            most = size if ready else min(size, FILE_BYTES)
+            # Taken only here, lest what a thread reads too late is lost.
+            peeked = await self._operations.transport.run(
+                partial(file.peek, most, ready=ready, within_s=deadline),
+                deadline,
+                at_once=ready,
+            )
+            if file.skip(peeked.at, len(peeked.data)):
+                return peeked.data
 
     async def gather(self) -> bytes:
         """All that is left, in one."""
@@ -274,9 +293,8 @@ class Reading(Download):
         while (piece := await self.piece()) is not None:
             pieces.append(bytes(piece) if self.is_fleeting else piece)
             del piece  # or it would keep a lane's memory
-        file = self.file
-        while file is not None and file.left:
-            pieces.append(await self._patiently(lambda: file.read(FILE_BYTES)))
+        while self.file is not None and self.file.left:
+            pieces.append(await self.read_file(FILE_BYTES))
         return bytes(pieces[0]) if len(pieces) == 1 else b"".join(pieces)
 
     def close(self) -> None:
@@ -329,10 +347,6 @@ class Reading(Download):
         self._first = False
         self.identity = done.result.identity
         return Whole(done.payload)
-
-    async def _patiently(self, work: Callable[[], _T]) -> _T:
-        """Read from the file, within the deadline where that can be."""
-        return await self._operations.transport.run(work, self._operations.deadline)
 
     async def _begun(self, handle: Handle, accepted: Accepted) -> Handle | Whole:
         self._memory, self._by_stream = None, 0

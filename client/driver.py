@@ -136,8 +136,11 @@ class BusReader(Reader):
             rest, self._rest = bytes(self._rest), memoryview(b"")
             return rest + run_now(self._reading.gather())
         self._fill()
-        if not self._rest and self._reading.file is not None:
-            return self._reading.file.read(size)
+        file = self._reading.file
+        if not self._rest and file is not None:
+            if file.is_ready(size):
+                return file.read(size)
+            return run_now(self._reading.read_file(size))
         taken, self._rest = self._rest[:size], self._rest[size:]
         return bytes(taken)
 
@@ -145,8 +148,14 @@ class BusReader(Reader):
         """As `read`, into a buffer: the bytes are copied once."""
         view = memoryview(buffer).cast("B")
         self._fill()
-        if not self._rest and self._reading.file is not None:
-            return self._reading.file.readinto(view)
+        file = self._reading.file
+        if not self._rest and file is not None:
+            if file.is_ready(len(view)):
+                return file.readinto(view)
+            # A thread that is left behind must not have the caller's memory.
+            data = run_now(self._reading.read_file(len(view)))
+            view[: len(data)] = data
+            return len(data)
         count = min(len(view), len(self._rest))
         view[:count] = self._rest[:count]
         self._rest = self._rest[count:]

@@ -95,6 +95,7 @@ class Handle:
         "_connection",
         "_durable",
         "_end",
+        "_heard",
         "_lane",
         "_limit",
         "_mark",
@@ -122,6 +123,7 @@ class Handle:
         self._stalled = False
         self._limit = 0
         self._end: Finished | Failed | None = None
+        self._heard: list[Callable[[Result], None]] = []
         self._released = False
         self._posted = 0
         self._unreported = 0
@@ -164,6 +166,7 @@ class Handle:
             lane = self._lane
             if lane is not None:
                 lane.bell.interrupt()
+            self._say()
 
     def wake(self) -> None:
         """There was news: have the caller look."""
@@ -379,6 +382,31 @@ class Handle:
                 self._lane = None
             self._port.release()
 
+    def see_off(self, heard: Callable[[Result], None]) -> None:
+        """As `release`, of an operation that is about to end by itself, and whose end
+        is still of use.
+
+        Args:
+            heard: told of it, by the owner of the connection if it is still to come.
+        """
+        if self._released:
+            return
+        self._heard.append(heard)
+        self._released = True
+        if self._end is not None:
+            self._say()
+        self._pieces.clear()
+        self._port.release()
+
+    def _say(self) -> None:
+        while self._heard:
+            try:
+                heard = self._heard.pop()
+            except IndexError:
+                return  # it was said by the other thread
+            if type(self._end) is Finished:
+                heard(self._end.result)
+
 
 class Whole:
     """What came in one message, to be read as a handle's pieces are.
@@ -401,6 +429,9 @@ class Whole:
     def release(self) -> None:
         """Nobody waits for it."""
 
+    def see_off(self, heard: Callable[[Result], None]) -> None:
+        """Part of what a handle has: there is nothing more to hear."""
+
 
 class Transport(Protocol):
     """What operations stand on."""
@@ -412,16 +443,23 @@ class Transport(Protocol):
     async def sleep(self, seconds: float) -> None:
         """Wait."""
 
-    async def run(self, work: Callable[[], _T], within_s: float | None = None) -> _T:
+    async def run(
+        self,
+        work: Callable[[], _T],
+        within_s: float | None = None,
+        *,
+        at_once: bool = False,
+    ) -> _T:
         """Do what may block for a moment, where that does no harm.
 
         Args:
             work: what to do.
-            within_s: seconds after which it is not waited for any more, where that can
-                be: a thread of the caller's cannot leave the system call that it is in.
+            within_s: seconds after which it is not waited for any more.
+            at_once: whether it is sure to wait for nothing, and only takes its time.
 
         Raises:
             DeadlineExceededError: it has not ended by then.
+            BusyError: too many others have not, either.
         """
         ...
 

@@ -33,6 +33,7 @@ from .calllanes import CallLane, LanePool
 from .childpool import SERVICE, ChildPool
 from .context import Context, context
 from .engine import Engine, acquire, relinquish
+from .errands import errands
 from .handles import Handle
 from .local import LocalBroker
 from .requests import Request
@@ -201,9 +202,17 @@ class LocalTransport:
         """Part of `Transport`: block the calling thread."""
         time.sleep(seconds)
 
-    async def run(self, work: Callable[[], _T], within_s: float | None = None) -> _T:
-        """Part of `Transport`: the calling thread does it."""
-        return work()
+    async def run(
+        self,
+        work: Callable[[], _T],
+        within_s: float | None = None,
+        *,
+        at_once: bool = False,
+    ) -> _T:
+        """Part of `Transport`: the calling thread does it, or waits for another."""
+        if at_once or within_s is None:
+            return work()
+        return errands.run(work, within_s)
 
     async def explain(self, error: StorageError) -> None:
         """Part of `Transport`: say how the process ended that had the call."""

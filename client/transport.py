@@ -13,6 +13,7 @@ from .calllanes import CallLane, LanePool
 from .channels import ChannelPool
 from .connection import Connection
 from .engine import Engine, acquire, relinquish
+from .errands import errands
 from .handles import Handle
 from .permission import check_permission
 from .requests import Request
@@ -59,9 +60,17 @@ class BusTransport:
         """Part of `Transport`: block the calling thread."""
         time.sleep(seconds)
 
-    async def run(self, work: Callable[[], _T], within_s: float | None = None) -> _T:
-        """Part of `Transport`: the calling thread does it."""
-        return work()
+    async def run(
+        self,
+        work: Callable[[], _T],
+        within_s: float | None = None,
+        *,
+        at_once: bool = False,
+    ) -> _T:
+        """Part of `Transport`: the calling thread does it, or waits for another."""
+        if at_once or within_s is None:
+            return work()
+        return errands.run(work, within_s)
 
     async def explain(self, error: StorageError) -> None:
         """Part of `Transport`: a broker has said all that is known."""

@@ -350,6 +350,21 @@ def test_a_file_that_cannot_be_used_is_read_by_the_bus(
             assert reader.read() == (DATA * 3)[3:]
 
 
+def test_readers_that_end_at_once_get_lanes(
+    files: tuple[RealBus, Client], monkeypatch: pytest.MonkeyPatch, ways: Ways
+) -> None:
+    """The answer that offers one may come after the reader has all it wants."""
+    bus, client = files
+    monkeypatch.setenv("STORAGEBUS_LANE", "auto")
+    large = DATA * 3
+    client.put_content("/large", large)
+    with Client(bus.endpoint) as own:
+        for number in range(60):
+            with own.reader("/large", number) as reader:
+                assert reader.read(1) == large[number : number + 1]
+    assert ways.direct > 20
+
+
 def test_many_readers_at_once_on_a_loop(
     files: tuple[RealBus, Client], monkeypatch: pytest.MonkeyPatch, ways: Ways
 ) -> None:

@@ -44,15 +44,7 @@ def test_the_range_and_no_more(path: Path, start: int, end: int) -> None:
             got += buffer[: lane.readinto(memoryview(buffer))]
     assert got == DATA[start:end]
     assert lane.read(10) == b""
-    assert lane.read() == b""
     assert lane.readinto(memoryview(bytearray(3))) == 0
-    lane.close()
-
-
-def test_all_that_is_left(path: Path) -> None:
-    lane = lane_of(path)
-    lane.read(1_000)
-    assert lane.read() == DATA[1_000:]
     lane.close()
 
 
@@ -65,7 +57,7 @@ def test_large_reads_take_several_calls(
     buffer = bytearray(100_000)
     assert lane.readinto(memoryview(buffer)) == 100_000
     assert buffer == DATA[100_000:200_000]
-    assert lane.read() == DATA[200_000:]
+    assert lane.read(500_000) == DATA[200_000:]
     lane.close()
 
 
@@ -172,11 +164,87 @@ def test_closing_does_not_wait_for_a_read_that_hangs(
 def test_to_look_is_not_to_take(path: Path) -> None:
     lane = lane_of(path, 5)
     for _ in range(2):
-        buffer = bytearray(1_000)
-        assert lane.peek_into(memoryview(buffer)) == 1_000
-        assert buffer == DATA[5:1_005]
-    lane.skip(1_000)
+        peeked = lane.peek(1_000, ready=False, within_s=5)
+        assert peeked == (5, DATA[5:1_005])
+    assert lane.skip(5, 1_000)
+    assert not lane.skip(5, 1_000), "it was taken"
     assert lane.read(10) == DATA[1_005:1_015]
+    lane.close()
+
+
+def test_threads_get_different_parts(path: Path) -> None:
+    lane = lane_of(path)
+    pieces: list[bytes] = []
+
+    def read() -> None:
+        while piece := lane.read(97):
+            pieces.append(piece)
+
+    threads = [threading.Thread(target=read) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    expected = [DATA[at : at + 97] for at in range(0, len(DATA), 97)]
+    assert sorted(pieces) == sorted(expected)
+    lane.close()
+
+
+def test_what_is_ready_is_what_the_system_has_in_memory(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(filelane, "is_in_memory", lambda _: False)
+    monkeypatch.setattr(filelane, "PROBE_BYTES", 50_000)
+    absent: set[int] = set()
+    asked: list[int] = []
+
+    def preadv(fd: int, views: list[bytearray], at: int, flags: int) -> int:
+        assert flags == os.RWF_NOWAIT
+        asked.append(at)
+        if at in absent:
+            raise BlockingIOError(errno.EAGAIN, "it would wait")
+        return 1
+
+    monkeypatch.setattr(filelane.os, "preadv", preadv)
+    lane = lane_of(path, 10)
+    assert lane.is_ready(200_000)
+    assert asked == [10, 50_010, 100_010, 150_010, 200_009]
+    asked.clear()
+    assert lane.is_ready(100)
+    assert asked == [], "it is sure of that"
+    lane.skip(10, 200_000)
+    absent.add(250_010)
+    assert not lane.is_ready(80_000), "there is a hole"
+    absent.clear()
+    absent.add(200_010 + filelane.SURE_BYTES // 2)
+    absent.add(len(DATA) - 1)
+    asked.clear()
+    assert lane.is_ready(100)
+    assert asked[-1] == 200_109, "so much is certain"
+    monkeypatch.setattr(filelane, "SURE_S_MAX", 0.0)
+    lane.skip(200_010, 50)
+    assert lane.is_ready(100)
+    absent.add(lane.range().start + 200_050)
+    assert not lane.is_ready(100), "memory is forgotten"
+    lane.close()
+
+
+def test_nothing_is_ready_where_the_system_cannot_tell(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(filelane, "is_in_memory", lambda _: False)
+    asked: list[object] = []
+
+    def cannot_tell(*given: object) -> int:
+        asked.append(given)
+        raise OSError(errno.EOPNOTSUPP, "Operation not supported")
+
+    monkeypatch.setattr(filelane.os, "preadv", cannot_tell)
+    lane = lane_of(path)
+    for _ in range(5):
+        assert not lane.is_ready(10)
+    assert len(asked) <= 2, "it is not asked again and again"
+    assert lane.is_ready(0)
     lane.close()
 
 

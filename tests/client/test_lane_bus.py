@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import random
 import socket
@@ -17,7 +18,7 @@ from programs import wait_until
 from real_bus import RealBus
 
 from storagebus.broker.memorylane import MemoryLane
-from storagebus.client import AsyncClient, Client, downloads, uploads
+from storagebus.client import AsyncClient, Client, downloads, filelane, uploads
 from storagebus.drivers.errors import (
     DataLossError,
     DeadlineExceededError,
@@ -203,6 +204,48 @@ def test_a_file_that_somebody_cuts_is_data_loss(bus: RealBus, tmp_path: Path) ->
             os.truncate(tmp_path / "a", 1_000)
             with pytest.raises(DataLossError):
                 stream.read()
+
+
+def test_a_file_on_a_disk_that_hangs_holds_nobody_beyond_the_deadline(
+    bus: RealBus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    let_go = threading.Event()
+    pread = os.pread
+
+    def hangs(*given: Any) -> bytes:
+        assert let_go.wait(30)
+        return pread(*given)
+
+    def would_wait(*_: object) -> int:
+        raise BlockingIOError(errno.EAGAIN, "it is not in memory")
+
+    monkeypatch.setattr(filelane, "SURE_S_MAX", 0.0)
+    monkeypatch.setattr(filelane, "is_in_memory", lambda _: False)
+    with Client(bus.endpoint, deadline=0.6) as client:
+        client.put_content("/a", DATA)
+        with client.reader("/a") as reader:
+            assert reader.read(1_000) == DATA[:1_000]
+            assert reader.file_range() is not None
+            monkeypatch.setattr(filelane.os, "pread", hangs)
+            monkeypatch.setattr(filelane.os, "preadv", would_wait)
+            buffer = bytearray(1_000)
+            began = time.monotonic()
+            for read in (
+                lambda: reader.read(1_000),
+                lambda: reader.readinto(buffer),
+                lambda: client.get_content("/a"),
+            ):
+                with pytest.raises(DeadlineExceededError, match="file of the object"):
+                    read()
+            assert time.monotonic() - began < 10
+            let_go.set()
+            assert reader.read(1_000) == DATA[1_000:2_000], "nothing was taken"
+            assert buffer == bytes(1_000), "who was left behind does not write there"
+            assert reader.read() == DATA[2_000:]
+            with client.reader("/a") as again:
+                large = bytearray(len(DATA))
+                assert again.readinto(large) == len(DATA)
+                assert large == DATA
 
 
 def test_a_killed_workers_readers_go_on_elsewhere(

@@ -265,7 +265,13 @@ class ClientNode(PeerNode):
         self.world.loop.after(seconds, self.do, pause.wake)
         await pause
 
-    async def run(self, work: Callable[[], _T], within_s: float | None = None) -> _T:
+    async def run(
+        self,
+        work: Callable[[], _T],
+        within_s: float | None = None,
+        *,
+        at_once: bool = False,
+    ) -> _T:
         """Part of `Transport`."""
         return work()
 
