@@ -10,16 +10,14 @@ from collections import deque
 from ..broker.lanes import WORD, Descriptor
 from ..broker.wire import Payload
 from .calllanes import (
-    LANE_S_MAX,
     MARGIN_S,
     PATIENCE_S,
     Answer,
     Lane,
     LanePool,
+    LaneSocket,
     answer_in,
-    opening,
     receive,
-    send,
 )
 
 _Packet = tuple[bytes, Descriptor | None]
@@ -127,7 +125,7 @@ class LoopLanePool(LanePool):
         return None
 
 
-class LoopLane:
+class LoopLane(LaneSocket):
     """A lane whose calls tasks wait for.
 
     Args:
@@ -136,28 +134,19 @@ class LoopLane:
     """
 
     def __init__(self, lanes: LoopLanes, connection: socket.socket) -> None:
-        self.closed = False
-        self._old_at = time.monotonic() + LANE_S_MAX
+        super().__init__(connection)
         self._lanes = lanes
-        self._socket = connection
-        self._calls = 0
         self._takes_file = False
         self._waiter: asyncio.Future[_Packet] | None = None
         lanes.loop.add_reader(connection, self._take)
-
-    def is_good(self, now: float) -> bool:
-        """Part of `Lane`."""
-        return not self.closed and now < self._old_at
 
     async def ask(
         self, operation: int, fields: bytes, payload: Payload, takes_file: bool
     ) -> Answer | None:
         """Part of `Lane`."""
-        self._calls += 1
         self._takes_file = takes_file
-        number = self._calls
         try:
-            send(self._socket, opening(number, operation, fields, payload))
+            number = self._send(operation, fields, payload)
         except OSError:
             self.close()
             return None

@@ -218,11 +218,14 @@ class LanePool:
         lane.close()
 
 
-class CallLane:
-    """A lane whose calls the calling threads wait for.
+class LaneSocket:
+    """What the lanes of threads and those of event loops share.
 
     Args:
         connection: it has said its token.
+
+    Attributes:
+        closed: see `Lane`.
     """
 
     def __init__(self, connection: socket.socket) -> None:
@@ -230,22 +233,38 @@ class CallLane:
         self._old_at = time.monotonic() + LANE_S_MAX
         self._socket = connection
         self._calls = 0
-        # The kernel's own timeouts would begin anew after each signal, for ever where
-        # a timer sends one after the other.
-        connection.settimeout(PATIENCE_S + MARGIN_S)
 
     def is_good(self, now: float) -> bool:
         """Part of `Lane`."""
         return not self.closed and now < self._old_at
 
+    def _send(self, operation: int, fields: bytes, payload: Payload) -> int:
+        """Ask for a call; returns its number.
+
+        Raises:
+            OSError: the packet was not taken.
+        """
+        self._calls += 1
+        send(self._socket, opening(self._calls, operation, fields, payload))
+        return self._calls
+
+
+class CallLane(LaneSocket):
+    """A lane whose calls the calling threads wait for."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        super().__init__(connection)
+        # The kernel's own timeouts would begin anew after each signal, for ever where
+        # a timer sends one after the other.
+        connection.settimeout(PATIENCE_S + MARGIN_S)
+
     async def ask(
         self, operation: int, fields: bytes, payload: Payload, takes_file: bool
     ) -> Answer | None:
         """Part of `Lane`; the calling thread waits."""
-        self._calls += 1
-        number = self._calls
+        number = 0
         try:
-            send(self._socket, opening(number, operation, fields, payload))
+            number = self._send(operation, fields, payload)
             packet, file = receive(self._socket, takes_file)
             if packet == WORD and number == 1:
                 packet, file = receive(self._socket, takes_file)

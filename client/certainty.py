@@ -13,7 +13,7 @@ it ran once. Under the bus's premise, one writer a path, the store tells:
 |          | is gone                            | it is done                      |
 
 Should a worker that was taken for lost carry its call out late, it finds the source
-gone. Everything that waits is a coroutine, see `handles`.
+gone. Everything that waits is a coroutine, see `waiting`.
 """
 
 from __future__ import annotations

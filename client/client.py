@@ -10,9 +10,9 @@ from ..broker.addresses import check_addresses
 from ..drivers.checked import Checked
 from ..drivers.errors import ProtocolError, StorageError
 from .driver import FALLBACK_NAME, BusDriver
-from .handles import run_now
 from .operations import Operations
 from .transport import BusTransport
+from .waiting import run_now
 
 DEADLINE_S = 30.0
 

@@ -1,6 +1,6 @@
 """Downloads that go on elsewhere when a worker is lost; and reading.
 
-Everything that waits is a coroutine, see `handles`.
+Everything that waits is a coroutine, see `waiting`.
 """
 
 from __future__ import annotations

@@ -19,11 +19,11 @@ from ..drivers.contract import (
 )
 from . import certainty
 from .downloads import Reading
-from .handles import Transport, run_now
 from .listings import Listing, Walking
 from .operations import Operations, fits_inline
 from .puts import put_whole
 from .uploads import Upload
+from .waiting import Transport, run_now
 
 FALLBACK_NAME = "bus"
 

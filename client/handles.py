@@ -1,22 +1,19 @@
 """One operation as its caller sees it, whoever drives its connection.
 
-The methods that wait are coroutines. On an event loop they suspend; for the
-synchronous client the wait itself blocks, so that the coroutine runs to its end in
-one go (`run_now`). So there is one implementation of everything above the core.
+The methods that wait are coroutines, see `waiting`.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Coroutine
-from typing import Any, Protocol, TypeVar
+from collections.abc import Callable
+from typing import TypeVar
 
 from ..broker.bell import Bell
 from ..broker.memorylane import MemoryLane
 from ..broker.messages import Accepted, Result
 from ..broker.wire import Payload, Type
-from ..drivers.errors import CancelledError, ProtocolError, StorageError
-from .calllanes import LanePool
+from ..drivers.errors import CancelledError, ProtocolError
 from .connection import Connection
 from .laneend import LaneEnd
 from .requests import (
@@ -30,6 +27,7 @@ from .requests import (
     Request,
     Sent,
 )
+from .waiting import Port, Signal
 
 REPORT_BYTES = 262_144
 """Consumed bytes after which the core is told at the earliest although more have
@@ -42,37 +40,6 @@ STALL_S = 0.25
 """How long the other end of a lane may be silent before that counts as waiting."""
 
 _T = TypeVar("_T")
-
-
-class Signal(Protocol):
-    """How a caller waits for the events of its operation."""
-
-    def set(self) -> None:
-        """There is news. Called by whoever drives the connection."""
-
-    async def wait(self) -> None:
-        """Wait until `set` was called since the last wait; may return early."""
-
-    async def hear(self, bell: Bell, within_s: float) -> None:
-        """Wait until a bell rings or is interrupted, or the time is over; may return
-        early. With no time, see what else there is to do."""
-
-    def deafen(self) -> None:
-        """The bell that was waited for is about to be closed."""
-
-
-class Port(Protocol):
-    """How a caller reaches the owner of a connection."""
-
-    def post(self, action: Callable[..., None], *arguments: Any) -> None:
-        """Have the owner of the connection do this soon, in the order of the posts.
-
-        Raises:
-            StorageError: there is no owner any more.
-        """
-
-    def release(self) -> None:
-        """The operation is over for its caller."""
 
 
 class Handle:
@@ -431,67 +398,3 @@ class Whole:
 
     def see_off(self, heard: Callable[[Result], None]) -> None:
         """Part of what a handle has: there is nothing more to hear."""
-
-
-class Transport(Protocol):
-    """What operations stand on."""
-
-    def now(self) -> float:
-        """The present, in seconds of the clock that deadlines are on."""
-        ...
-
-    async def sleep(self, seconds: float) -> None:
-        """Wait."""
-
-    async def run(
-        self,
-        work: Callable[[], _T],
-        within_s: float | None = None,
-        *,
-        at_once: bool = False,
-    ) -> _T:
-        """Do what may block for a moment, where that does no harm.
-
-        Args:
-            work: what to do.
-            within_s: seconds after which it is not waited for any more.
-            at_once: whether it is sure to wait for nothing, and only takes its time.
-
-        Raises:
-            DeadlineExceededError: it has not ended by then.
-            BusyError: too many others have not, either.
-        """
-        ...
-
-    async def explain(self, error: StorageError) -> None:
-        """Add to an error that will be raised what is known of its reason."""
-
-    def begin(self, request: Request, *, brief: bool) -> Handle:
-        """Start an operation.
-
-        Args:
-            request: what to do.
-            brief: whether the caller stays until it has ended.
-
-        Raises:
-            StorageError: the client is closed.
-        """
-        ...
-
-    @property
-    def call_lanes(self) -> LanePool | None:
-        """Ways past the broker for small calls; None while there are none to be had."""
-
-    def close(self) -> None:
-        """Leave the brokers; what is under way fails. Harmless when repeated."""
-
-
-def run_now(work: Coroutine[Any, Any, _T]) -> _T:
-    """Run a coroutine whose waits block instead of suspending."""
-    try:
-        work.send(None)
-    except StopIteration as stop:
-        result: _T = stop.value
-        return result
-    work.close()
-    raise AssertionError("a wait of the synchronous client has suspended")

@@ -11,9 +11,8 @@ import os
 import shutil
 import tempfile
 import threading
-import time
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -33,10 +32,10 @@ from .calllanes import CallLane, LanePool
 from .childpool import SERVICE, ChildPool
 from .context import Context, context
 from .engine import Engine, acquire, relinquish
-from .errands import errands
 from .handles import Handle
 from .local import LocalBroker
 from .requests import Request
+from .waiting import Blocking
 
 GRACE_S = 10.0
 """What a child that is to end has for the calls that it runs."""
@@ -182,7 +181,7 @@ class Household:
             log.debug("closed before the children were given up")
 
 
-class LocalTransport:
+class LocalTransport(Blocking):
     """The way to the children: always by the I/O thread, which runs their broker.
 
     Args:
@@ -193,26 +192,6 @@ class LocalTransport:
         self._household = household
         self._lanes = LanePool(CallLane)
         household.held_by(self)
-
-    def now(self) -> float:
-        """Part of `Transport`."""
-        return time.monotonic()
-
-    async def sleep(self, seconds: float) -> None:
-        """Part of `Transport`: block the calling thread."""
-        time.sleep(seconds)
-
-    async def run(
-        self,
-        work: Callable[[], _T],
-        within_s: float | None = None,
-        *,
-        at_once: bool = False,
-    ) -> _T:
-        """Part of `Transport`: the calling thread does it, or waits for another."""
-        if at_once or within_s is None:
-            return work()
-        return errands.run(work, within_s)
 
     async def explain(self, error: StorageError) -> None:
         """Part of `Transport`: say how the process ended that had the call."""

@@ -1,6 +1,6 @@
 """Listing and walking: downloads of pages.
 
-Everything that waits is a coroutine, see `handles`.
+Everything that waits is a coroutine, see `waiting`.
 """
 
 from __future__ import annotations

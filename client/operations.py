@@ -1,6 +1,6 @@
 """The operations of the bus, with retries: what both clients are made of.
 
-Everything that waits is a coroutine, see `handles`.
+Everything that waits is a coroutine, see `waiting`.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ from ..drivers.errors import (
     TooLargeError,
 )
 from .calllanes import PATIENCE_S
-from .handles import Transport
 from .lanes import Lanes
 from .requests import Request
 from .retry import SAFETY, Attempts, RetryBudget, Safety, can_help
+from .waiting import Transport
 
 DEADLINE_S_MAX = 7 * 24 * 3600.0
 

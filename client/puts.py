@@ -1,5 +1,5 @@
 """Storing a content that is too large for one message: an upload from its start to its
-commit, in one call. Everything that waits is a coroutine, see `handles`."""
+commit, in one call. Everything that waits is a coroutine, see `waiting`."""
 
 from __future__ import annotations
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple, TypeVar
 
 from ..drivers.errors import InvalidStateError, StorageError
@@ -13,10 +12,10 @@ from .calllanes import CallLane, LanePool
 from .channels import ChannelPool
 from .connection import Connection
 from .engine import Engine, acquire, relinquish
-from .errands import errands
 from .handles import Handle
 from .permission import check_permission
 from .requests import Request
+from .waiting import Blocking
 
 NOTICED_S = 0.005
 """Time from which on it counts what a channel's greeting has taken."""
@@ -37,7 +36,7 @@ class _Link(NamedTuple):
     call_lanes: LanePool
 
 
-class BusTransport:
+class BusTransport(Blocking):
     """The way to some brokers; safe to use from several threads, and after a fork.
 
     Args:
@@ -51,26 +50,6 @@ class BusTransport:
         self._links: dict[Engine, _Link] = {}
         self._link: _Link | None = None
         self._closed = False
-
-    def now(self) -> float:
-        """Part of `Transport`."""
-        return time.monotonic()
-
-    async def sleep(self, seconds: float) -> None:
-        """Part of `Transport`: block the calling thread."""
-        time.sleep(seconds)
-
-    async def run(
-        self,
-        work: Callable[[], _T],
-        within_s: float | None = None,
-        *,
-        at_once: bool = False,
-    ) -> _T:
-        """Part of `Transport`: the calling thread does it, or waits for another."""
-        if at_once or within_s is None:
-            return work()
-        return errands.run(work, within_s)
 
     async def explain(self, error: StorageError) -> None:
         """Part of `Transport`: a broker has said all that is known."""

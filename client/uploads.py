@@ -1,6 +1,6 @@
 """Writing: an upload that goes on elsewhere when its worker is lost.
 
-Everything that waits is a coroutine, see `handles`.
+Everything that waits is a coroutine, see `waiting`.
 
 What is not yet known to survive the worker can be sent again (`replay`). When worker or
 broker is lost, the upload is claimed by its id, the new worker says how much it has,

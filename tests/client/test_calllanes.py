@@ -28,7 +28,7 @@ from storagebus.client.calllanes import (
     LanePool,
     knock,
 )
-from storagebus.client.handles import run_now
+from storagebus.client.waiting import run_now
 from storagebus.drivers.errors import ProtocolError
 
 STAT, READ = Operation.STAT, Operation.READ

@@ -10,8 +10,8 @@ from scripted_transport import Script, Stream
 
 from storagebus.broker.messages import Operation, Result
 from storagebus.client import certainty
-from storagebus.client.handles import run_now
 from storagebus.client.operations import Operations
+from storagebus.client.waiting import run_now
 from storagebus.drivers.errors import (
     BusyError,
     DeadlineExceededError,

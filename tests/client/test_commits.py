@@ -13,10 +13,10 @@ import pytest
 
 from storagebus.broker.messages import Accepted
 from storagebus.broker.wire import Type
-from storagebus.client.handles import run_now
 from storagebus.client.operations import Operations
 from storagebus.client.retry import Attempts, Safety
 from storagebus.client.uploads import Upload
+from storagebus.client.waiting import run_now
 from storagebus.drivers.contract import UploadState, UploadStatus
 from storagebus.drivers.errors import (
     BusyError,

@@ -14,8 +14,8 @@ from storagebus.client.downloads import (
     Reading,
     window_bytes,
 )
-from storagebus.client.handles import run_now
 from storagebus.client.operations import Operations
+from storagebus.client.waiting import run_now
 from storagebus.drivers.errors import DataLossError, StorageError, WorkerLostError
 
 

@@ -11,9 +11,10 @@ from loose_lane import Lane
 
 from storagebus.broker.bell import Bell
 from storagebus.broker.messages import Operation, Result
-from storagebus.client.handles import STALL_S, Handle, run_now
+from storagebus.client.handles import STALL_S, Handle
 from storagebus.client.laneend import BREATH_BYTES, PIECE_BYTES, LaneEnd
 from storagebus.client.requests import Failed, Finished, InLane, Request, Sent
+from storagebus.client.waiting import run_now
 from storagebus.drivers.errors import DataLossError, ProtocolError, UnavailableError
 
 SIZE = 1 << 16

@@ -8,10 +8,10 @@ from scripted_transport import Script, Stream
 
 from storagebus.broker.messages import Accepted, Operation
 from storagebus.client import Client
-from storagebus.client.handles import run_now
 from storagebus.client.listings import SKIPPED_MAX, Listing, Walking
 from storagebus.client.operations import Operations
 from storagebus.client.retry import ATTEMPTS_MAX
+from storagebus.client.waiting import run_now
 from storagebus.drivers.errors import ProtocolError, StorageError, WorkerLostError
 
 

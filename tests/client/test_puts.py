@@ -7,10 +7,10 @@ from scripted_transport import Script, Stream
 
 from storagebus.broker.messages import Operation
 from storagebus.broker.wire import Type
-from storagebus.client.handles import run_now
 from storagebus.client.operations import Operations
 from storagebus.client.puts import put_whole
 from storagebus.client.uploads import DROP_S_MAX
+from storagebus.client.waiting import run_now
 from storagebus.drivers.errors import (
     DeadlineExceededError,
     Executed,

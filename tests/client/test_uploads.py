@@ -9,9 +9,9 @@ from scripted_transport import Script, Stream
 
 from storagebus.broker.messages import Operation, Result
 from storagebus.broker.wire import Type
-from storagebus.client.handles import run_now
 from storagebus.client.operations import Operations
 from storagebus.client.uploads import Upload
+from storagebus.client.waiting import run_now
 from storagebus.drivers.errors import (
     DataLossError,
     Executed,
