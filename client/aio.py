@@ -21,7 +21,7 @@ from ..broker.addresses import check_addresses
 from ..broker.bell import Bell
 from ..broker.dealer import has_input
 from ..broker.wire import Payload
-from ..drivers.checked import (
+from ..drivers.arguments import (
     check_bytes,
     check_expires,
     check_flag,

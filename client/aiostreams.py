@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Generator
 from types import TracebackType
 from typing import Any, BinaryIO
 
-from ..drivers.checked import check_bytes
+from ..drivers.arguments import check_bytes
 from ..drivers.contract import PIECE_BYTES, FileInfo, FileRange
 from ..drivers.errors import InvalidStateError
 from .downloads import Reading
@@ -45,7 +45,7 @@ class _Droppable:
 
 @labelled
 class AsyncReader(_Droppable):
-    """A stream of an object's bytes.
+    """A stream of an object's bytes. Tasks that share it read one after the other.
 
     Args:
         path: the object, for errors.
@@ -67,6 +67,7 @@ class AsyncReader(_Droppable):
         self._make = make
         self._reading: Reading | None = None
         self._rest = memoryview(b"")
+        self._turn = asyncio.Lock()
         self._closed = False
         self._broken = False
         self.identity: str | None = None
@@ -77,13 +78,8 @@ class AsyncReader(_Droppable):
         Raises:
             PathNotFoundError: no object there.
         """
-        self._check_open()
-        if self._reading is None:
-            reading = await self._make()
-            self._watch(reading.close)
-            await reading.open()
-            self._reading = reading
-            self.identity = reading.identity
+        async with self._turn:
+            await self._open()
         return self
 
     async def read(self, size: int | None = READ_ALL) -> bytes:
@@ -94,7 +90,11 @@ class AsyncReader(_Droppable):
             InvalidStateError: an earlier read was broken off so.
             StorageError: the bytes cannot be had.
         """
-        await self.open()
+        async with self._turn:
+            return await self._read(size)
+
+    async def _read(self, size: int | None) -> bytes:
+        await self._open()
         pieces: list[bytes | memoryview] = []
         missing = size if size is not None and size >= 0 else None
         while missing is None or missing > 0:
@@ -110,21 +110,22 @@ class AsyncReader(_Droppable):
 
     async def readinto(self, buffer: Any) -> int:
         """Fill a buffer; returns how many bytes, fewer only at the end."""
-        await self.open()
         view = memoryview(buffer).cast("B")
         filled = 0
-        while filled < len(view):
-            wanted = len(view) - filled
-            if not self._rest and not await self._fill(wanted, filled > 0):
-                break
-            count = min(len(view) - filled, len(self._rest))
-            view[filled : filled + count] = self._rest[:count]
-            self._rest = self._rest[count:]
-            filled += count
+        async with self._turn:
+            await self._open()
+            while filled < len(view):
+                wanted = len(view) - filled
+                if not self._rest and not await self._fill(wanted, filled > 0):
+                    break
+                count = min(len(view) - filled, len(self._rest))
+                view[filled : filled + count] = self._rest[:count]
+                self._rest = self._rest[count:]
+                filled += count
         return filled
 
     async def close(self) -> None:
-        """End the download. Harmless when repeated."""
+        """End the download, and another task's wait for it. Harmless when repeated."""
         self._closed = True
         self._rest = memoryview(b"")
         if self._reading is not None:
@@ -141,6 +142,23 @@ class AsyncReader(_Droppable):
     @property
     def _is_fleeting(self) -> bool:
         return self._reading is not None and self._reading.is_fleeting
+
+    async def _open(self) -> None:
+        self._check_open()
+        if self._reading is None:
+            reading = await self._make()
+            self._watch(reading.close)
+            await reading.open()
+            self._reading = reading
+            self._end_if_closed()
+            self.identity = reading.identity
+
+    def _end_if_closed(self) -> None:
+        """Another task has closed the reader meanwhile: nothing may be left of it."""
+        if self._closed and self._reading is not None:
+            self._rest = memoryview(b"")
+            self._reading.close()
+            self._check_open()
 
     async def _fill(self, wanted: int, has_some: bool = False) -> bool:
         """Wait for a piece; False at the end.
@@ -159,6 +177,7 @@ class AsyncReader(_Droppable):
             self._broken = has_some
             raise
         self._rest = memoryview(b"" if piece is None else piece)
+        self._end_if_closed()
         return piece is not None
 
     def _check_open(self) -> None:
@@ -190,11 +209,12 @@ class AsyncReader(_Droppable):
 
     async def __anext__(self) -> bytes:
         """The next piece, of whatever size it came in."""
-        await self.open()
-        if not self._rest and not await self._fill(READ_ALL_BYTES):
-            raise StopAsyncIteration
-        piece, self._rest = _whole(self._rest), memoryview(b"")
-        return piece
+        async with self._turn:
+            await self._open()
+            if not self._rest and not await self._fill(READ_ALL_BYTES):
+                raise StopAsyncIteration
+            piece, self._rest = _whole(self._rest), memoryview(b"")
+            return piece
 
 
 def _whole(piece: bytes | memoryview) -> bytes:
@@ -208,7 +228,7 @@ class AsyncWriter(_Droppable):
     """An upload of one object; nothing is visible before `commit`.
 
     An `async with` block that is left by an exception cancels it, one that ends
-    otherwise closes it.
+    otherwise closes it. Tasks that share it write one after the other.
 
     Args:
         path: the object to be, for errors.
@@ -223,6 +243,7 @@ class AsyncWriter(_Droppable):
         self._path = path
         self._make = make
         self._opened: Upload | None = None
+        self._turn = asyncio.Lock()
         self._state = "open"
 
     @property
@@ -247,21 +268,18 @@ class AsyncWriter(_Droppable):
 
     async def open(self) -> AsyncWriter:
         """Open it; `async with` and `await` do."""
-        if self._opened is None:
-            self._check_open("open")
-            upload = await self._make()
-            self._watch(upload.abandon)
-            await upload.open()
-            self._opened = upload
+        async with self._turn:
+            await self._open()
         return self
 
     async def write(self, data: bytes | bytearray | memoryview) -> int:
         """Append bytes; returns how many, which is always all of them."""
-        self._check_open("write")
-        await self.open()
-        given = check_bytes(data)
-        await self._upload.write(given)
-        return len(given)
+        async with self._turn:
+            self._check_open("write")
+            await self._open()
+            given = check_bytes(data)
+            await self._upload.write(given)
+            return len(given)
 
     async def write_from(
         self,
@@ -284,41 +302,55 @@ class AsyncWriter(_Droppable):
         Returns:
             How many bytes were written.
         """
-        self._check_open("write_from")
-        await self.open()
-        if file.seekable():
-            return await self._upload.write_from(file, length, moved)
-        count = 0
-        while length is None or count < length:
-            most = PIECE_BYTES if length is None else min(PIECE_BYTES, length - count)
-            piece = await asyncio.to_thread(file.read, most)
-            if not piece:
-                break
-            await self._upload.write(piece)
-            count += len(piece)
-            moved(len(piece))
-        return count
+        async with self._turn:
+            self._check_open("write_from")
+            await self._open()
+            if file.seekable():
+                return await self._upload.write_from(file, length, moved)
+            count = 0
+            most = PIECE_BYTES
+            while length is None or count < length:
+                if length is not None:
+                    most = min(PIECE_BYTES, length - count)
+                piece = await asyncio.to_thread(file.read, most)
+                if not piece:
+                    break
+                await self._upload.write(piece)
+                count += len(piece)
+                moved(len(piece))
+            return count
 
     async def commit(self) -> None:
         """Make the bytes the object's content, atomically."""
-        self._check_open("commit")
-        await self.open()
-        await self._upload.commit()
-        self._state = "committed"
+        async with self._turn:
+            self._check_open("commit")
+            await self._open()
+            await self._upload.commit()
+            self._state = "committed"
 
     async def cancel(self) -> None:
         """Drop the upload; what was stored before it stays as it was."""
-        self._check_open("cancel")
-        self._state = "cancelled"
-        if self._opened is not None:
-            await self._opened.cancel()
+        async with self._turn:
+            self._check_open("cancel")
+            self._state = "cancelled"
+            if self._opened is not None:
+                await self._opened.cancel()
 
     async def close(self) -> None:
         """End the writer; without a commit, keep the upload. Harmless when repeated."""
-        if self._state == "open":
-            self._state = "closed without a commit"
-            if self._opened is not None:
-                await self._opened.close()
+        async with self._turn:
+            if self._state == "open":
+                self._state = "closed without a commit"
+                if self._opened is not None:
+                    await self._opened.close()
+
+    async def _open(self) -> None:
+        if self._opened is None:
+            self._check_open("open")
+            upload = await self._make()
+            self._watch(upload.abandon)
+            await upload.open()
+            self._opened = upload
 
     @property
     def _upload(self) -> Upload:
@@ -352,11 +384,13 @@ class AsyncWriter(_Droppable):
 
 @labelled
 class AsyncWalk(_Droppable):
-    """All below a directory, as an asynchronous iterator."""
+    """All below a directory, as an asynchronous iterator; tasks that share it take
+    turns."""
 
     def __init__(self, walking: Walking, label: Callable[[], str]) -> None:
         self._label = label
         self._walking = walking
+        self._turn = asyncio.Lock()
 
     async def open(self) -> AsyncWalk:
         """Start it, to learn at once whether the directory exists.
@@ -385,7 +419,8 @@ class AsyncWalk(_Droppable):
     async def __anext__(self) -> FileInfo:
         if self._loop is None:
             self._watch(self._walking.stop)
-        info = await self._walking.entry()
+        async with self._turn:
+            info = await self._walking.entry()
         if info is None:
             raise StopAsyncIteration
         return info

@@ -19,7 +19,7 @@ from ..broker.messages import (
     Operation,
     make,
 )
-from ..broker.wire import CHUNK_BYTES_MAX, Payload
+from ..broker.wire import CHUNK_BYTES_MAX, NUMBER_MAX, Payload
 from ..drivers.errors import (
     DataLossError,
     InvalidParameterError,
@@ -215,8 +215,9 @@ class Reading(Download):
     ) -> None:
         super().__init__(operations, Operation.READ, READ_WINDOW_BYTES, brief=brief)
         self._path = path
-        self._start = start
-        self._length = length
+        # What is larger is past the end of any object, and does not fit on the wire.
+        self._start = min(start, NUMBER_MAX)
+        self._length = None if length is None else min(length, NUMBER_MAX)
         self._if_match = _check_identity(if_match, path)
         self._done = 0
         self._memory: Accepted | None = None

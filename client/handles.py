@@ -334,7 +334,8 @@ class Handle:
         self._port.post(self._connection.end, self, kind, self._posted, within_s)
 
     def release(self) -> None:
-        """Nobody waits for this operation any more. Harmless when repeated."""
+        """Nobody wants this operation any more; a wait for it in another task or thread
+        is cut short. Harmless when repeated."""
         if self._released:
             return
         self._released = True
@@ -342,6 +343,9 @@ class Handle:
             if self._end is None:
                 self._port.post(self._connection.abandon, self)
         finally:
+            if self._end is None:  # nor does who waits for it now get anything more
+                self._end = Failed(CancelledError("the stream was closed meanwhile"))
+                self._signal.set()
             self._pieces.clear()
             if self._lane is not None:
                 self._signal.deafen()

@@ -199,7 +199,7 @@ def _wait_for_each(
         with closing(open_client(replace(target, endpoint=(endpoint,)))) as client:
             left_s = max(0.0, ends - time.monotonic())
             try:
-                found.append(wait_ready(client, left_s, wanted))
+                found.append(wait_ready(client, left_s, wanted, of_s=timeout_s))
             except DeadlineExceededError as error:
                 if len(target.endpoint) > 1:
                     error.detail = f"{endpoint}: {error.detail}"
@@ -208,7 +208,11 @@ def _wait_for_each(
 
 
 def wait_ready(
-    client: Client, timeout_s: float, wanted: Mapping[str, int] | None = None
+    client: Client,
+    timeout_s: float,
+    wanted: Mapping[str, int] | None = None,
+    *,
+    of_s: float | None = None,
 ) -> Mapping[str, Any]:
     """Ask the broker until all workers that are wanted are there.
 
@@ -217,6 +221,7 @@ def wait_ready(
         timeout_s: seconds to wait at most.
         wanted: how many workers each service must have; None for one of every service
             that the broker knows, and at least one service.
+        of_s: seconds that there were in all, for the error; None for `timeout_s`.
 
     Returns:
         The broker's status when all were there.
@@ -234,8 +239,9 @@ def wait_ready(
         if not missing:
             return found
         if time.monotonic() + POLL_S > deadline:
+            waited_s = timeout_s if of_s is None else of_s
             raise DeadlineExceededError(
-                f"not ready within {timeout_s:g} s: {'; '.join(missing)}"
+                f"not ready within {waited_s:g} s: {'; '.join(missing)}"
             )
         time.sleep(POLL_S)
 

@@ -19,6 +19,7 @@ from . import exits
 from .commands import NAME, Commands
 from .options import OpenStore, open_client
 from .problems import ConfigurationError
+from .stdio import replace_missing_streams
 
 DEBUG_VARIABLE = "STORAGEBUS_DEBUG"
 COMPLETE_VARIABLE = "_STORAGEBUS_COMPLETE"
@@ -58,6 +59,7 @@ def main(
         The exit code.
     """
     given = list(sys.argv[1:] if args is None else args)
+    replace_missing_streams()
     try:
         instruction = os.environ.get(COMPLETE_VARIABLE)
         if instruction:

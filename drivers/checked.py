@@ -7,11 +7,21 @@ the same life cycle whatever the store; and whatever a driver raises leaves as a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from enum import Enum
 from functools import wraps
 from typing import Any, BinaryIO, Concatenate, ParamSpec, TypeVar, cast
 
+from .arguments import (
+    Buffer,
+    check_bytes,
+    check_expires,
+    check_flag,
+    check_identity,
+    check_offset,
+    check_start_after,
+    check_upload_id,
+)
 from .contract import (
     REDIRECT_METHODS,
     Capabilities,
@@ -24,25 +34,22 @@ from .contract import (
     Writer,
 )
 from .errors import (
-    InvalidOffsetError,
-    InvalidParameterError,
+    DataLossError,
     InvalidPathError,
     InvalidStateError,
     PathNotFoundError,
     StorageError,
     UnsupportedMethodError,
 )
+from .exclusive import Exclusive
 from .oserrors import from_os_error
-from .paths import PATH_BYTES_MAX, ROOT, check_path
+from .paths import check_path
 
-UPLOAD_ID_CHARACTERS_MAX = 256
-EXPIRES_SECONDS_MAX = 7 * 24 * 3600
 READ_BYTES = 1 << 20
 """What a driver is asked for at a time when all that is left is wanted."""
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
-_Buffer = bytes | bytearray | memoryview
 
 
 class _Labelled:
@@ -112,7 +119,7 @@ class Checked(StorageDriver):
         return self._driver.get_content(check_path(path))
 
     @_typed
-    def put_content(self, path: str, content: _Buffer) -> None:
+    def put_content(self, path: str, content: Buffer) -> None:
         self._driver.put_content(check_path(path), check_bytes(content))
 
     @_typed
@@ -128,8 +135,10 @@ class Checked(StorageDriver):
         if length is not None:
             check_offset(path, length, "length")
         check_path(path)
-        if if_match is not None and not self._driver.capabilities.identity:
-            raise UnsupportedMethodError("reader(if_match=)", path=path)
+        if if_match is not None:
+            check_identity(path, if_match)
+            if not self._driver.capabilities.identity:
+                raise UnsupportedMethodError("reader(if_match=)", path=path)
         stream = self._driver.reader(path, offset, length, if_match=if_match)
         return CheckedReader(stream, path, self._label)
 
@@ -210,11 +219,13 @@ class CheckedReader(Reader, _Labelled):
     """Reads are full until the end, whatever kind of stream the driver returned.
 
     One that fails with some of its bytes ends the reader: a second would go on behind
-    them, and nobody could see the gap.
+    them, and nobody could see the gap. Threads that share a reader read one after
+    the other; who closes it does not wait for them.
     """
 
     def __init__(self, stream: Reader, path: str, label: str) -> None:
         self._stream = stream
+        self._turn = Exclusive(stream.close)
         self._broken = False
         self._path = path
         self._label = label
@@ -222,38 +233,43 @@ class CheckedReader(Reader, _Labelled):
 
     @_typed
     def read(self, size: int | None = -1, /) -> bytes:
-        self._check_open()
-        most = None if size is None or size < 0 else size
-        data = self._stream.read(READ_BYTES if most is None else most)
-        if len(data) == most or not data:
-            return data
-        pieces, got = [data], len(data)
-        try:
-            while got != most:
-                missing = READ_BYTES if most is None else most - got
-                if not (data := self._stream.read(missing)):
-                    break
-                pieces.append(data)
-                got += len(data)
-        except BaseException:
-            self._broken = True
-            raise
-        return b"".join(pieces) if len(pieces) > 1 else pieces[0]
+        with self._turn:
+            self._check_open()
+            most = None if size is None or size < 0 else size
+            data = self._piece(READ_BYTES if most is None else most)
+            if len(data) == most or not data:
+                return data
+            pieces, got = [data], len(data)
+            try:
+                while got != most:
+                    missing = READ_BYTES if most is None else most - got
+                    if not (data := self._piece(missing)):
+                        break
+                    pieces.append(data)
+                    got += len(data)
+            except BaseException:
+                self._broken = True
+                raise
+            return b"".join(pieces) if len(pieces) > 1 else pieces[0]
 
     @_typed
     def readinto(self, buffer: Any, /) -> int:
-        self._check_open()
         view = memoryview(buffer).cast("B")
         filled = 0
-        try:
-            while filled < len(view):
-                count = self._stream.readinto(view[filled:])
-                if not count:
-                    break
-                filled += count
-        except BaseException:
-            self._broken = filled > 0
-            raise
+        with self._turn:
+            self._check_open()
+            try:
+                while filled < len(view):
+                    missing = len(view) - filled
+                    count = self._stream.readinto(view[filled:])
+                    if not count:
+                        break
+                    if count > missing:
+                        raise self._ill(f"{count} bytes", missing)
+                    filled += count
+            except BaseException:
+                self._broken = self._broken or filled > 0
+                raise
         return filled
 
     def read1(self, size: int = -1, /) -> bytes:
@@ -270,10 +286,27 @@ class CheckedReader(Reader, _Labelled):
 
     def close(self) -> None:
         if not self.closed:
-            try:
-                self._stream.close()
-            finally:
-                super().close()
+            super().close()
+            self._turn.close()
+
+    def _piece(self, size: int) -> bytes:
+        """What the driver reads, which must be bytes, and no more than was asked for:
+        anything else would end the caller, or shift all that comes after."""
+        data = self._stream.read(size)
+        if isinstance(data, bytes) and len(data) <= size:
+            return data
+        if isinstance(data, (bytearray, memoryview)) and len(data) <= size:
+            return bytes(data)
+        found = f"{len(data)} bytes" if isinstance(data, bytes) else type(data).__name__
+        raise self._ill(found, size)
+
+    def _ill(self, found: str, size: int) -> StorageError:
+        """A fault of the driver's, after which nobody knows where its reader stands."""
+        self._broken = True
+        return StorageError(
+            f"its reader gave {found} where {size} bytes at most were asked for",
+            path=self._path,
+        )
 
     def _check_open(self) -> None:
         if self.closed:
@@ -300,11 +333,13 @@ class CheckedWriter(Writer, _Labelled):
     open --cancel--> cancelled --close--> cancelled
     open --close---> closed    --close--> closed
 
-    Everything else is an `InvalidStateError`. A failed commit leaves it open.
+    Everything else is an `InvalidStateError`. A failed commit leaves it open. Threads
+    that share a writer write one after the other.
     """
 
     def __init__(self, upload: Writer, path: str, label: str) -> None:
         self._upload = upload
+        self._turn = Exclusive()
         self._path = path
         self._label = label
         self._state = _State.OPEN
@@ -320,9 +355,16 @@ class CheckedWriter(Writer, _Labelled):
         return self._upload.durable
 
     @_typed
-    def write(self, data: _Buffer) -> int:
-        self._check_open("write")
-        return self._upload.write(check_bytes(data))
+    def write(self, data: Buffer) -> int:
+        with self._turn:
+            self._check_open("write")
+            given = check_bytes(data)
+            taken = self._upload.write(given)
+            if isinstance(taken, int) and taken < len(given):
+                raise DataLossError(
+                    f"its writer took {taken} of {len(given)} bytes", path=self._path
+                )
+            return len(given)
 
     def write_from(
         self,
@@ -331,33 +373,37 @@ class CheckedWriter(Writer, _Labelled):
         length: int | None = None,
         moved: Callable[[int], None] = lambda count: None,
     ) -> int:
-        self._check_open("write_from")
-        if type(self._upload).write_from is Writer.write_from:
-            return super().write_from(file, length=length, moved=moved)
-        try:
-            return self._upload.write_from(file, length=length, moved=moved)
-        except StorageError as error:  # an OSError is the file's
-            if error.driver is None:
-                error.driver = self._label
-            raise
+        with self._turn:
+            self._check_open("write_from")
+            if type(self._upload).write_from is Writer.write_from:
+                return super().write_from(file, length=length, moved=moved)
+            try:
+                return self._upload.write_from(file, length=length, moved=moved)
+            except StorageError as error:  # an OSError is the file's
+                if error.driver is None:
+                    error.driver = self._label
+                raise
 
     @_typed
     def commit(self) -> None:
-        self._check_open("commit")
-        self._upload.commit()
-        self._state = _State.COMMITTED
+        with self._turn:
+            self._check_open("commit")
+            self._upload.commit()
+            self._state = _State.COMMITTED
 
     @_typed
     def cancel(self) -> None:
-        self._check_open("cancel")
-        self._state = _State.CANCELLED
-        self._upload.cancel()
+        with self._turn:
+            self._check_open("cancel")
+            self._state = _State.CANCELLED
+            self._upload.cancel()
 
     @_typed
     def close(self) -> None:
-        if self._state is _State.OPEN:
-            self._state = _State.CLOSED
-            self._upload.close()
+        with self._turn:
+            if self._state is _State.OPEN:
+                self._state = _State.CLOSED
+                self._upload.close()
 
     def __enter__(self) -> CheckedWriter:
         return self
@@ -376,93 +422,23 @@ class CheckedWriter(Writer, _Labelled):
 
 
 class CheckedWalk(Walk, _Labelled):
-    """A walk whose errors name the driver."""
+    """A walk whose errors name the driver; threads that share it take turns."""
 
     def __init__(self, walk: Walk, path: str, label: str) -> None:
         self._walk = walk
+        self._turn = Exclusive(walk.close)
         self._path = path
         self._label = label
 
     @_typed
     def __next__(self) -> FileInfo:
-        return next(self._walk)
+        with self._turn:
+            return next(self._walk)
 
     def skip(self) -> None:
-        self._walk.skip()
+        with self._turn:
+            self._walk.skip()
 
     @_typed
     def close(self) -> None:
-        self._walk.close()
-
-
-# The checks of arguments, which the asynchronous client makes as well.
-
-
-def check_bytes(data: object) -> _Buffer:
-    """Content: bytes, or something that holds bytes."""
-    if isinstance(data, (bytes, bytearray)):
-        return data
-    if isinstance(data, memoryview):
-        # Of any other shape, len(data) is not the number of bytes.
-        plain = data.format == "B" and data.ndim == 1 and data.contiguous
-        return data if plain else data.tobytes()
-    raise InvalidParameterError(f"content is bytes, not {type(data).__name__}")
-
-
-def check_offset(path: str, value: object, what: str) -> None:
-    """An offset or length."""
-    if type(value) is not int:
-        raise InvalidOffsetError(f"{what} must be a whole number", path=str(path))
-    if value < 0:
-        raise InvalidOffsetError(f"{what} is negative", path=str(path), offset=value)
-
-
-def check_flag(path: str, value: object, what: str) -> None:
-    """A boolean, and nothing that merely counts as one."""
-    if not isinstance(value, bool):
-        raise InvalidParameterError(f"{what} must be True or False", path=path)
-
-
-def check_expires(expires: object) -> None:
-    """The life of a URL, in seconds."""
-    if isinstance(expires, bool) or not isinstance(expires, int):
-        raise InvalidParameterError("expires must be a number of seconds")
-    if not 1 <= expires <= EXPIRES_SECONDS_MAX:
-        raise InvalidParameterError(
-            f"expires must be from 1 to {EXPIRES_SECONDS_MAX} seconds"
-        )
-
-
-def check_upload_id(upload_id: object) -> str:
-    """The name of an upload."""
-    if (
-        isinstance(upload_id, str)
-        and upload_id.isascii()
-        and 0 < len(upload_id) <= UPLOAD_ID_CHARACTERS_MAX
-    ):
-        return upload_id
-    raise InvalidParameterError(
-        f"upload_id is 1 to {UPLOAD_ID_CHARACTERS_MAX} ASCII characters"
-    )
-
-
-def check_start_after(key: object) -> str:
-    """Where a walk goes on."""
-    if not isinstance(key, str) or not key.startswith(ROOT):
-        raise InvalidPathError("start_after is a path", path=str(key))
-    if len(key) > PATH_BYTES_MAX:
-        raise InvalidPathError(f"start_after is longer than {PATH_BYTES_MAX} bytes")
-    return key
-
-
-def check_parameters(parameters: object) -> Mapping[str, object]:
-    """Parameters are a map with string keys.
-
-    Raises:
-        InvalidParameterError: they are not.
-    """
-    if not isinstance(parameters, Mapping) or not all(
-        isinstance(name, str) for name in parameters
-    ):
-        raise InvalidParameterError("parameters are a map from names to values")
-    return parameters
+        self._turn.close()

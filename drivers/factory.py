@@ -18,7 +18,8 @@ from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any
 
-from .checked import Checked, check_parameters
+from .arguments import check_parameters
+from .checked import Checked
 from .contract import StorageDriver
 from .errors import InvalidParameterError, InvalidStorageDriverError
 

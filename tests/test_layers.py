@@ -47,6 +47,7 @@ PROCESSES = {
     "workers.watch",
 }
 CONTRACT = {
+    "drivers.arguments",
     "drivers.checked",
     "drivers.contract",
     "drivers.errors",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 
 import pytest
@@ -82,5 +82,57 @@ def test_a_read_that_had_nothing_yet_may_be_repeated(
             with pytest.raises(TimeoutError):
                 await asyncio.wait_for(read(stream), 0.05)
             assert await stream.read() == b"abcdef"
+
+    asyncio.run(work())
+
+
+def test_tasks_that_share_a_reader_take_turns_and_leave_nothing_out() -> None:
+    async def work() -> None:
+        # More pieces than one read needs, and a pause before each.
+        pieces = Slow(*(bytes([n] * 3) for n in range(100)))
+        stream = reader_of(pieces)
+
+        async def read_all() -> list[bytes]:
+            return [data async for data in iterate(stream)]
+
+        got = await asyncio.gather(*(read_all() for _ in range(4)))
+        taken = sorted(data for one in got for data in one)
+        whole = b"".join(bytes([n] * 3) for n in range(100))
+        assert taken == sorted(whole[n : n + 10] for n in range(0, 300, 10))
+
+    asyncio.run(work())
+
+
+async def iterate(stream: AsyncReader) -> AsyncIterator[bytes]:
+    while data := await stream.read(10):
+        yield data
+
+
+class Slow(Pieces):
+    """Lets other tasks have their turn before each piece."""
+
+    async def piece(self) -> bytes | None:
+        await asyncio.sleep(0)
+        return await super().piece()
+
+
+def test_a_reader_that_another_task_closes_leaves_nothing_open() -> None:
+    class Reopens(Pieces):
+        """A download that goes on elsewhere in the middle of a piece."""
+
+        async def piece(self) -> bytes | None:
+            await asyncio.sleep(0.05)
+            self.closed = False
+            return await super().piece()
+
+    async def work() -> None:
+        pieces = Reopens(b"abcd", b"efgh")
+        stream = await reader_of(pieces)
+        reading = asyncio.create_task(stream.read(4))
+        await asyncio.sleep(0.01)
+        await stream.close()
+        with pytest.raises(InvalidStateError, match="closed"):
+            await reading
+        assert pieces.closed
 
     asyncio.run(work())

@@ -17,8 +17,10 @@ from storagebus.drivers import (
     Walk,
     Writer,
 )
-from storagebus.drivers.checked import EXPIRES_SECONDS_MAX, Checked, CheckedReader
+from storagebus.drivers.arguments import EXPIRES_SECONDS_MAX
+from storagebus.drivers.checked import Checked, CheckedReader
 from storagebus.drivers.errors import (
+    DataLossError,
     InvalidOffsetError,
     InvalidParameterError,
     InvalidPathError,
@@ -60,6 +62,7 @@ class Recorder(Writer):
         self.calls: list[str] = []
         self.data = b""
         self.failing: set[str] = set()
+        self.takes = 1 << 20
 
     @property
     def size(self) -> int:
@@ -72,8 +75,8 @@ class Recorder(Writer):
 
     def write(self, data: bytes | bytearray | memoryview) -> int:
         self._note("write")
-        self.data += bytes(data)
-        return len(data)
+        self.data += bytes(data[: self.takes])
+        return min(len(data), self.takes)
 
     def commit(self) -> None:
         self._note("commit")
@@ -217,6 +220,7 @@ def test_a_negative_offset_is_told_before_a_bad_path() -> None:
     ("call", "error"),
     [
         (lambda d: d.reader("/a", if_match="x"), UnsupportedMethodError),
+        (lambda d: d.reader("/a", if_match=7), InvalidParameterError),
         (lambda d: d.writer("/a", upload_id="x"), UnsupportedMethodError),
         (lambda d: d.writer("/a", upload_id=""), InvalidParameterError),
         (lambda d: d.writer("/a", upload_id="x" * 257), InvalidParameterError),
@@ -415,3 +419,47 @@ def test_a_writer_tells_what_the_driver_s_tells() -> None:
     assert (upload.upload_id, upload.generation) == ("up-1", 4)
     upload.write(b"12345")
     assert (upload.size, upload.durable) == (5, 0)
+
+
+class Answers(Reader):
+    """A reader that answers with whatever it was given, in place of bytes."""
+
+    def __init__(self, answer: Any) -> None:
+        self.answer = answer
+
+    def read(self, size: int | None = -1, /) -> Any:
+        return self.answer
+
+    def readinto(self, buffer: Any, /) -> Any:
+        return self.answer
+
+
+@pytest.mark.parametrize("answer", ["text", None, b"12345", 7, bytearray(5)])
+def test_a_reader_that_gives_no_bytes_or_too_many_is_found_out(answer: Any) -> None:
+    stream = CheckedReader(Answers(answer), "/a", "acme")
+    with pytest.raises(StorageError, match="where 4 bytes at most") as caught:
+        stream.read(4)
+    assert (caught.value.path, caught.value.driver) == ("/a", "acme")
+    with pytest.raises(InvalidStateError):
+        stream.read(4)
+
+
+def test_a_reader_that_fills_more_than_there_is_is_found_out() -> None:
+    stream = CheckedReader(Answers(5), "/a", "acme")
+    with pytest.raises(StorageError, match="gave 5 bytes where 4 bytes at most"):
+        stream.readinto(bytearray(4))
+    with pytest.raises(InvalidStateError):
+        stream.readinto(bytearray(4))
+
+
+def test_bytes_in_another_guise_are_taken() -> None:
+    assert CheckedReader(Answers(bytearray(b"ab")), "/a", "acme").read(2) == b"ab"
+    assert CheckedReader(Answers(memoryview(b"ab")), "/a", "acme").read(2) == b"ab"
+
+
+def test_a_short_write_is_no_silent_gap() -> None:
+    driver = Probe()
+    upload = Checked(driver).writer("/a")
+    driver.upload.takes = 3
+    with pytest.raises(DataLossError, match="took 3 of 5 bytes"):
+        upload.write(b"12345")
