@@ -18,7 +18,8 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from .wire import Message
+from ..drivers.errors import ProtocolError
+from .wire import Message, pack_map, unpack_map
 
 DEATHS_MAX = 3
 """Workers that a call may end by a fault while they have it."""
@@ -30,6 +31,9 @@ REMEMBERED_S = 600.0
 REMEMBERED_MAX = 10_000
 ENDINGS_MAX = 1_000
 """Endings that were told before the loss of the worker was seen."""
+
+_LANE = b"lane"
+_LANE_KEYS = frozenset({"lane", "lane_kinds", "lane_window"})
 
 
 @dataclass(slots=True)
@@ -144,8 +148,21 @@ class Poison:
 def digest_of(service: str, opened: Message) -> bytes:
     """What two equal requests have in common, whoever asks."""
     made = hashlib.blake2b(digest_size=16)
-    for part in (service.encode(), opened.code.to_bytes(2), opened.fields):
+    asked = _without_lanes(opened.fields)
+    for part in (service.encode(), opened.code.to_bytes(2), asked):
         made.update(len(part).to_bytes(4))
         made.update(part)
     made.update(bytes(opened.payload))
     return made.digest()
+
+
+def _without_lanes(fields: bytes) -> bytes:
+    """A map without the ways that a client takes for the bytes: those may differ each
+    time that it asks the same."""
+    if _LANE not in fields:
+        return fields
+    try:
+        asked = unpack_map(fields)
+        return pack_map({key: asked[key] for key in asked if key not in _LANE_KEYS})
+    except ProtocolError:
+        return fields

@@ -21,6 +21,7 @@ from ..broker.messages import LANE_CALLS, Result
 from ..broker.packets import BUDGET_MS_MAX, PACKET_BYTES_MAX, from_packet, to_packet
 from ..broker.wire import Message, Payload, Type
 from ..drivers.errors import ProtocolError
+from .suspects import Suspects
 
 LANES_MAX = 64
 """Call lanes of one client; a call that finds none free goes by the bus."""
@@ -96,9 +97,11 @@ class LanePool:
 
     Attributes:
         count: how many there are, free or not.
+        suspects: calls that had better not have one.
     """
 
     def __init__(self, make: Callable[[socket.socket], Lane]) -> None:
+        self.suspects = Suspects()
         self._make = make
         self._idle: deque[Lane] = deque()
         self.count = 0

@@ -184,6 +184,7 @@ class Download(ABC):
             raise DataLossError("the object was replaced while it was read")
         self._first = False
         self.identity = identity
+        self._operations.cleared(self._operation, arguments.path)
         return handle if accepted is None else await self._begun(handle, accepted)
 
 

@@ -36,17 +36,21 @@ from ..drivers.errors import (
     DeadlineExceededError,
     Executed,
     InvalidParameterError,
+    PoisonRequestError,
     ProtocolError,
     StorageError,
     TooLargeError,
 )
-from .calllanes import PATIENCE_S
+from .calllanes import PATIENCE_S, LanePool
 from .lanes import Lanes
 from .requests import Request
 from .retry import SAFETY, Attempts, RetryBudget, Safety, can_help
 from .waiting import Transport
 
 DEADLINE_S_MAX = 7 * 24 * 3600.0
+
+_UNCLEARED = (DeadlineExceededError, PoisonRequestError)
+"""Errors that are no answer of a worker's, although no retry helps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,8 +220,11 @@ class Operations:
             except StorageError as error:
                 failure = error
                 self.extend(attempts, handle.moved_at)
+                if not (can_help(error) or isinstance(error, _UNCLEARED)):
+                    self.cleared(operation, arguments.path)
             else:
                 self.budget.succeeded()
+                self.cleared(operation, arguments.path)
                 self.admit(result)
                 return result
             finally:
@@ -252,6 +259,9 @@ class Operations:
         now = self.transport.now()
         if pool is None or attempts.ends - now < PATIENCE_S:
             return None
+        asked = operation, arguments.path
+        if pool.suspects and pool.suspects.has(asked, now):
+            return None
         lane = await pool.lane(operation, now)
         if lane is None:
             return None
@@ -260,6 +270,7 @@ class Operations:
         finally:
             pool.give_back(lane)
         if answer is None:
+            pool.suspects.add(asked, now)
             attempts.may_have_run = True
             return None
         message = answer.message
@@ -290,14 +301,21 @@ class Operations:
 
     def admit(self, result: Result) -> None:
         """Take up the call lane that a worker offers, if it does."""
-        if result.lane != LANE_CALLS:
-            return
-        try:
-            pool = self.transport.call_lanes
-        except StorageError:
-            return  # the client is closed
+        pool = self._pool() if result.lane == LANE_CALLS else None
         if pool is not None:
             pool.admit(result)
+
+    def cleared(self, operation: Operation, path: str) -> None:
+        """A call has had its answer by the bus: it may go by a lane again."""
+        pool = self._pool()
+        if pool is not None and pool.suspects:
+            pool.suspects.clear((operation, path))
+
+    def _pool(self) -> LanePool | None:
+        try:
+            return self.transport.call_lanes
+        except StorageError:
+            return None  # the client is closed
 
     def _wants_lane(self) -> bool:
         if not self.lanes.calls:

@@ -13,7 +13,7 @@ from storagebus.broker.poison import (
     Poison,
     digest_of,
 )
-from storagebus.broker.wire import TERMINAL, Message, Type
+from storagebus.broker.wire import TERMINAL, Message, Type, pack_map
 from storagebus.drivers.errors import PoisonRequestError
 
 BAD, GOOD = b"bad", b"good"
@@ -101,6 +101,25 @@ def test_equal_requests_have_one_digest_whoever_asks() -> None:
     assert digest("/a") == digest_of("default", message)
     others = [digest("/b"), digest("/a", b"x"), digest("/a", code=2)]
     assert len({digest("/a"), *others}) == 4
+
+
+def test_the_way_that_the_bytes_take_makes_no_other_request() -> None:
+    def digest(**more: object) -> bytes:
+        asked = {"service": "default", "path": "/a", **more}
+        return digest_of("default", Message(Type.OPEN, 1, 5, fields=pack_map(asked)))
+
+    alike = [
+        digest(),
+        digest(lane="host"),
+        digest(lane="host", lane_kinds=["file"], lane_window=10),
+        digest(lane_kinds=["memory", "calls"], lane_window=20),
+    ]
+    assert len(set(alike)) == 1
+    assert digest(note="lane") != digest()
+    assert digest(start=5) != digest()
+    assert digest(start=5, lane="host") == digest(start=5)
+    broken = [Message(Type.OPEN, 1, 5, fields=b"\xc1lane%d" % n) for n in (1, 2)]
+    assert len({digest_of("default", message) for message in broken}) == 2
 
 
 # -- in the broker's machine ----------------------------------------------------

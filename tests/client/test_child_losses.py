@@ -133,6 +133,26 @@ def test_a_call_that_ends_process_after_process_is_found_out(acme: MakeAcme) -> 
     driver.move("/a", "/b")
 
 
+def test_a_small_call_that_ends_processes_is_found_out_too(acme: MakeAcme) -> None:
+    """By a call lane the broker does not see what a process was ended by."""
+    driver = acme()
+    driver.put_content("/a", b"1")
+    for _ in range(50):
+        driver.stat("/a")
+    ended: set[int] = set()
+    for number in range(6):
+        pids = set(driver.pool.pids())
+        with pytest.raises(PoisonRequestError):
+            driver.stat("/fatal")
+        assert wait_until(lambda: len(driver.pool.pids()) == 2, 10)
+        ended |= pids - set(driver.pool.pids())
+        if number:
+            assert set(driver.pool.pids()) == pids, "nobody has to die any more"
+        for _ in range(50):
+            assert driver.stat("/a").size == 1
+    assert 2 <= len(ended) <= 4
+
+
 def test_calls_go_on_while_processes_are_killed(acme: MakeAcme) -> None:
     driver = acme()
     data = content(300_000)

@@ -42,6 +42,8 @@ class Acme(FilesystemDriver):
             return FileInfo(path, os.getpid(), None, False)
         if path == "/hang":
             time.sleep(3_600)
+        if path == "/fatal":
+            os._exit(9)
         if path.startswith("/sleep/"):
             time.sleep(float(path.removeprefix("/sleep/")))
         return super().stat(path)
