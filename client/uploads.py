@@ -15,7 +15,6 @@ from typing import BinaryIO
 
 from ..broker.messages import LANE_MEMORY, Accepted, Open, Operation
 from ..broker.wire import CHUNK_BYTES_MAX, Payload, Type
-from ..drivers.contract import UploadState
 from ..drivers.errors import (
     CancelledError,
     DataLossError,
@@ -26,6 +25,7 @@ from ..drivers.errors import (
     UploadNotFoundError,
     UploadSupersededError,
 )
+from .claims import check_claim, is_committed
 from .handles import Handle
 from .lanes import fetch_memory
 from .operations import Operations
@@ -99,6 +99,7 @@ class Upload:
         self.size = 0
         self.upload_id = ""
         self.generation = 1
+        self._claims = 0  # since then, without an answer
         self.reached = reached
         self.moved_at = 0.0
 
@@ -299,11 +300,16 @@ class Upload:
             accepted = await handle.opened()
             if accepted is None:
                 raise UnavailableError("the worker ended the upload at its start")
-        except BaseException:
+            if arguments is not self._wanted and self._whole is None:
+                known = accepted.size <= self._durable
+                most = self.generation + 1 + (self._claims if known else 0)
+                check_claim(self._path, accepted.generation, most)
+        except BaseException as error:
+            self._claims += getattr(error, "executed", None) is not Executed.NO
             self.abandon()
             raise
         self.upload_id = accepted.upload_id
-        self.generation = accepted.generation
+        self.generation, self._claims = accepted.generation, 0
         self._durable = accepted.durable
         self._memory = accepted if accepted.lane == LANE_MEMORY else None
         self._error = None
@@ -453,12 +459,9 @@ class Upload:
         if not self.upload_id:
             raise error
         self._operations.extend(attempts, self.moved_at)
-        status = await self._operations.upload_status(
-            self._path, self.upload_id, ends=attempts.ends
+        return await is_committed(
+            self._operations, self._path, self.upload_id, self.size, error, attempts
         )
-        if status.state is UploadState.UNKNOWN:
-            raise error
-        return status.state is UploadState.COMMITTED
 
     def _attempts(self) -> Attempts:
         """Those of a call that begins now, or goes on."""

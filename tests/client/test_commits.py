@@ -17,7 +17,7 @@ from storagebus.client.operations import Operations
 from storagebus.client.retry import Attempts, Safety
 from storagebus.client.uploads import Upload
 from storagebus.client.waiting import run_now
-from storagebus.drivers.contract import UploadState, UploadStatus
+from storagebus.drivers.contract import FileInfo, UploadState, UploadStatus
 from storagebus.drivers.errors import (
     BusyError,
     CancelledError,
@@ -96,6 +96,9 @@ class Script(Operations):
             raise state
         assert isinstance(state, UploadStatus)
         return state
+
+    async def stat(self, path: str, **_: object) -> FileInfo:
+        return FileInfo(path, 10, None, False, COMMITTED.identity)
 
 
 def written(streams: list[Stream], states: list[Any]) -> Upload:

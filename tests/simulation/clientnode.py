@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from storagebus.broker.dealer import Link
 from storagebus.broker.messages import Hello, Open, parse
+from storagebus.broker.messages import Operation as RequestOperation
 from storagebus.broker.wire import Message, Type
 from storagebus.client.connection import Connection
 from storagebus.client.core import ClientCore
@@ -113,11 +114,13 @@ class Operation(Handle):
         request: what to do.
     """
 
-    __slots__ = ("_client", "_course", "_seen")
+    __slots__ = ("_client", "_course", "_is_open", "_path", "_seen")
 
     def __init__(self, client: ClientNode, signal: Signal, request: Request) -> None:
         self._client = client
-        self._course = client.courses.get(parse(Open, request.fields).path)
+        self._path = parse(Open, request.fields).path
+        self._course = client.courses.get(self._path)
+        self._is_open = request.operation is not RequestOperation.WRITE
         self._seen = 0  # bytes that came, or were there when an upload was opened
         super().__init__(client, client.connection, signal, request)
 
@@ -127,6 +130,10 @@ class Operation(Handle):
             self._client.doubts += 1
         if self._course is not None:
             self._follow(self._course, event)
+        is_lost = isinstance(event, Failed) and event.error.executed is not Executed.NO
+        if is_lost and not self._is_open:
+            self._client.lost_claims.add(self._path)
+        self._is_open = self._is_open or isinstance(event, Accepting)
         super().take(event)
 
     def credited(self, received: int) -> None:
@@ -161,6 +168,7 @@ class ClientNode(PeerNode):
         tasks: those that have not ended.
         doubts: attempts that failed and may have run.
         courses: what the application does now, by path.
+        lost_claims: paths of uploads that may have been opened without an answer.
     """
 
     def __init__(self, world: World, index: int, incarnation: int) -> None:
@@ -186,6 +194,7 @@ class ClientNode(PeerNode):
         self.endpoints = tuple(names)
         self.doubts = 0
         self.courses: dict[str, Course] = {}
+        self.lost_claims: set[str] = set()
         self._posts: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
 
     def begin_task(self, work: Coroutine[Pause, None, None]) -> None:

@@ -39,6 +39,9 @@ class Write:
         source: of a move, where from.
         effects: moments at which the store did it.
         ended: when the application was told how it ended; infinity before.
+        fenced_at: when somebody else had claimed the upload that it commits; who has
+            claimed it then must be the last to.
+        is_excused: whether it cannot know that.
         error: what it was told; None for success.
     """
 
@@ -49,6 +52,8 @@ class Write:
     may_be_done_until: float = inf
     effects: list[float] = field(default_factory=list)
     ended: float = inf
+    fenced_at: float = inf
+    is_excused: Callable[[], bool] = lambda: False
     error: StorageError | None = None
 
     def __str__(self) -> str:
@@ -151,6 +156,8 @@ class Ledger:
     def _done(self, write: Write) -> None:
         late_s = self._now() - write.may_be_done_until
         require(late_s <= 0, f"{write} is done {late_s:.1f} s after its time")
+        is_fenced = self._now() >= write.fenced_at and not write.is_excused()
+        require(not is_fenced, f"{write} is done by a writer that was superseded")
         if write.kind is not Kind.PUT:
             require(not write.effects, f"{write} was done twice")
         if write.error is not None:

@@ -14,6 +14,7 @@ from storagebus.broker.session import PeerSession
 from storagebus.broker.sessions import WorkerSession
 from storagebus.broker.switch import Switch
 from storagebus.broker.wire import Message, Type
+from storagebus.client import claims, uploads
 from storagebus.client.brokers import Broker
 from storagebus.client.core import ClientCore
 from storagebus.client.downloads import Reading
@@ -23,7 +24,7 @@ from storagebus.client.retry import Attempts
 from storagebus.client.streams import Stream
 from storagebus.client.streams import Upload as UploadStream
 from storagebus.client.uploads import Upload
-from storagebus.drivers.errors import Executed, StorageError
+from storagebus.drivers.errors import Executed, PathNotFoundError, StorageError
 from storagebus.workers.core import WorkerCore
 from storagebus.workers.links import Link
 from storagebus.workers.schedule import Schedule, Task
@@ -201,6 +202,25 @@ def a_commit_needs_no_session(patch: Patch) -> None:
     patch.setattr(WorkerUpload, "_takes_back_commit", lambda self: False)
 
 
+def who_goes_on_takes_an_upload_back(patch: Patch) -> None:
+    """From whoever has claimed it meanwhile."""
+    patch.setattr(uploads, "check_claim", lambda *_: None)
+
+
+def a_commit_that_is_done_is_ones_own(patch: Patch) -> None:
+    """Nobody looks at what was committed."""
+
+    async def stat(self: Operations, path: str, **more: Any) -> Any:
+        raise PathNotFoundError(path=path)
+
+    async def committed(operations: Operations, *args: Any) -> bool:
+        with pytest.MonkeyPatch.context() as within:
+            within.setattr(Operations, "stat", stat)
+            return await claims.is_committed(operations, *args)
+
+    patch.setattr(uploads, "is_committed", committed)
+
+
 def a_worker_keeps_what_belongs_to_nobody(patch: Patch) -> None:
     """A lost session's streams are not released."""
 
@@ -256,7 +276,14 @@ STUCK: dict[str, object] = {
 }
 """Options under which work hangs for long, and is given up."""
 
-SPECIAL: dict[str, dict[str, object]] = {"a_commit_needs_no_session": STUCK}
+RIVALS: dict[str, object] = {**HARSH, "clients": 3, "rivalry": 0.6}
+"""Options under which uploads have several writers."""
+
+SPECIAL: dict[str, dict[str, object]] = {
+    "a_commit_needs_no_session": STUCK,
+    "who_goes_on_takes_an_upload_back": RIVALS,
+    "a_commit_that_is_done_is_ones_own": RIVALS,
+}
 """Options other than `HARSH`, under which a mutation is noticed sooner."""
 
 MUTATIONS: tuple[Callable[[Patch], None], ...] = (
@@ -277,6 +304,8 @@ MUTATIONS: tuple[Callable[[Patch], None], ...] = (
     each_try_has_a_deadline_of_its_own,
     what_is_done_again_is_progress,
     a_commit_needs_no_session,
+    who_goes_on_takes_an_upload_back,
+    a_commit_that_is_done_is_ones_own,
     a_worker_keeps_what_belongs_to_nobody,
     the_broker_answers_twice,
 )

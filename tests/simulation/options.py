@@ -45,6 +45,8 @@ class Options:
         ghost_chance: how much of a killed worker's work a store still does.
         threaded: the client's application runs in other threads than its I/O.
         framed: messages go through their frames.
+        rivalry: how much of what tasks do is to write, or to seize, an upload that
+            others know of.
     """
 
     seed: int
@@ -88,6 +90,7 @@ class Options:
     ghost_chance: float = 0.0
     threaded: bool = False
     framed: bool = False
+    rivalry: float = 0.0
 
     @classmethod
     def drawn(cls, seed: int, **given: object) -> Options:
@@ -143,6 +146,7 @@ class Options:
             ghost_chance=some(0.5, 0.1, 0.9),
             threaded=chance.random() < 0.5,
             framed=chance.random() < 0.25,
+            rivalry=some(0.3, 0.1, 0.5),
         )
         return replace(drawn, **given)  # type: ignore[arg-type]
 

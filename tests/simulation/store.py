@@ -54,6 +54,7 @@ class Store:
         self.uploads: dict[str, StoredUpload] = {}
         self._kept: dict[str, StoredUpload] = {}
         self._committed: dict[tuple[str, str], str] = {}
+        self._claimed: dict[tuple[str, int], bytes] = {}
         self._identities = 0
         self._uploads_begun = 0
 
@@ -99,6 +100,10 @@ class Store:
         self.uploads[upload.upload_id] = upload
         return upload
 
+    def claimed(self, upload_id: str, generation: int) -> bytes:
+        """What an upload held when it was claimed."""
+        return self._claimed[upload_id, generation]
+
     def claim(self, path: str, upload_id: str) -> StoredUpload:
         """Take an upload over.
 
@@ -109,6 +114,7 @@ class Store:
         if upload is None or upload.path != path:
             raise no_upload(path, upload_id)
         upload.generation += 1
+        self._claimed[upload_id, upload.generation] = bytes(upload.data)
         return upload
 
     def claim_kept(self, path: str) -> StoredUpload | None:

@@ -17,6 +17,7 @@ from storagebus.drivers.errors import (
     StorageError,
 )
 
+from . import contest
 from .clientnode import ClientNode, Course
 from .ledger import Kind, Write
 from .loop import Pause
@@ -43,13 +44,15 @@ class Script:
         number: which of the client's tasks.
 
     Attributes:
+        world, client: as above.
+        chance: its own.
         failure: of the last read that failed.
     """
 
     def __init__(self, world: World, client: ClientNode, number: int) -> None:
-        self._world = world
-        self._client = client
-        self._chance = Random(world.chance.random())
+        self.world = world
+        self.client = client
+        self.chance = Random(world.chance.random())
         self._home = f"/{client.name}.{client.incarnation}/t{number}"
         self._count = 0
         self._paths: list[str] = []
@@ -58,17 +61,20 @@ class Script:
     async def run(self, operations: int) -> None:
         """Do so many operations, one after another."""
         for _ in range(operations):
-            if self._chance.random() < 0.3:
-                await self._client.sleep(self._chance.uniform(0.0, 3.0))
-            (act,) = self._chance.choices(list(_ACTS), list(_ACTS.values()))
+            if self.chance.random() < 0.3:
+                await self.client.sleep(self.chance.uniform(0.0, 3.0))
+            if self.chance.random() < self.world.options.rivalry:
+                act = self.chance.choice((contest.begin, contest.begin, contest.seize))
+            else:
+                (act,) = self.chance.choices(list(_ACTS), list(_ACTS.values()))
             await act(self)
 
     async def farewell(self) -> None:
         """All is healed: now everything must succeed."""
         path = self._new_path()
-        content = self._world.ledger.content(10)
-        put = self._client.operations.put(path, content)
-        error = await self._write(Write(Kind.PUT, path, content), put)
+        content = self.world.ledger.content(10)
+        put = self.client.operations.put(path, content)
+        error = await self.write(Write(Kind.PUT, path, content), put)
         require(error is None, f"after all was healed: {error!r}")
         got = await self._read(path)
         require(got == content, f"after all was healed: {self.failure!r}")
@@ -78,17 +84,17 @@ class Script:
     async def put(self) -> None:
         """Store an object, in one message or as an upload."""
         path = self._some_path()
-        content = self._content()
-        operations = self._client.operations
-        if self._chance.random() < 0.6:
-            await self._write(
+        content = self.content()
+        operations = self.client.operations
+        if self.chance.random() < 0.6:
+            await self.write(
                 Write(Kind.PUT, path, content), operations.put(path, content)
             )
         else:
             whole = put_whole(operations, path, content)
-            self._set_out(path)
+            self.set_out(path)
             # What it could not store it tries to drop, once its time is over.
-            await self._write(Write(Kind.PUT, path, content), whole, DROP_S_MAX)
+            await self.write(Write(Kind.PUT, path, content), whole, DROP_S_MAX)
 
     async def move(self) -> None:
         """Move an object to a new path."""
@@ -96,10 +102,10 @@ class Script:
         if source is None:
             return
         destination = self._new_path()
-        content = self._world.ledger.held(source)
-        move = certainty.move(self._client.operations, source, destination)
+        content = self.world.ledger.held(source)
+        move = certainty.move(self.client.operations, source, destination)
         write = Write(Kind.MOVE, destination, content, source=source)
-        await self._write(write, move)
+        await self.write(write, move)
         self._paths.remove(source)  # a path is moved from once
 
     async def delete(self) -> None:
@@ -108,51 +114,51 @@ class Script:
         if path is None:
             return
         self._paths.remove(path)  # a path is deleted once
-        delete = certainty.delete(self._client.operations, path)
-        await self._write(Write(Kind.DELETE, path, None), delete)
+        delete = certainty.delete(self.client.operations, path)
+        await self.write(Write(Kind.DELETE, path, None), delete)
 
     async def upload(self) -> None:
         """Write an object piece by piece, perhaps in two sessions."""
         path = self._some_path()
-        content = self._content()
-        upload = Upload(self._client.operations, path)
-        self._set_out(path)
+        content = self.content()
+        upload = Upload(self.client.operations, path)
+        self.set_out(path)
         if await self._fill(upload, path, content):
             await self._finish(upload, path, content)
         upload.abandon()
 
     async def continue_upload(self) -> None:
         """Go on with an upload that a client which has died left behind."""
-        left = self._world.take_left_upload()
+        left = self.world.take_left_upload()
         if left is None:
             await self.put()
             return
         path, upload_id, content = left
         self._paths.append(path)
-        upload = Upload(self._client.operations, path, upload_id=upload_id)
-        self._set_out(path)
+        upload = Upload(self.client.operations, path, upload_id=upload_id)
+        self.set_out(path)
         if await self._fill(upload, path, content):
             await self._finish(upload, path, content)
         upload.abandon()
 
     async def _fill(self, upload: Upload, path: str, content: bytes) -> bool:
         """Open, and write what is missing; False when the upload is given up."""
-        world, client = self._world, self._client
+        world, client = self.world, self.client
         try:
-            await self._timed(upload.open())
+            await self.timed(upload.open())
             require(upload.size <= len(content), "an upload has grown")
             world.upload_begun(client, upload.upload_id, path, content)
             at = upload.size
             while at < len(content):
-                count = self._chance.choice((1, 500, 1_500, len(content)))
-                await self._timed(upload.write(content[at : at + count]), path)
+                count = self.chance.choice((1, 500, 1_500, len(content)))
+                await self.timed(upload.write(content[at : at + count]), path)
                 at += count
                 self._check_durable(upload)
                 require(upload.size == min(at, len(content)), "bytes are miscounted")
-                if self._chance.random() < 0.2:
-                    await self._client.sleep(self._chance.uniform(0.0, 2.0))
+                if self.chance.random() < 0.2:
+                    await self.client.sleep(self.chance.uniform(0.0, 2.0))
         except StorageError:
-            if self._chance.random() < 0.5 and upload.size == len(content):
+            if self.chance.random() < 0.5 and upload.size == len(content):
                 await self._commit(upload, path, content)  # it may work all the same
             else:
                 await self._cancel(upload)
@@ -163,7 +169,7 @@ class Script:
         return True
 
     async def _finish(self, upload: Upload, path: str, content: bytes) -> None:
-        dice = self._chance.random()
+        dice = self.chance.random()
         if dice < 0.6:
             await self._commit(upload, path, content)
         elif dice < 0.8:
@@ -173,27 +179,27 @@ class Script:
 
     async def _commit(self, upload: Upload, path: str, content: bytes) -> None:
         write = Write(Kind.COMMIT, path, content)
-        error = await self._write(write, upload.commit())
-        if error is not None and self._chance.random() < 0.5:
+        error = await self.write(write, upload.commit())
+        if error is not None and self.chance.random() < 0.5:
             await self._cancel(upload)
 
     async def _close_and_continue(
         self, upload: Upload, path: str, content: bytes
     ) -> None:
         try:
-            await self._timed(upload.close(), path)
+            await self.timed(upload.close(), path)
         except StorageError:
             return
-        by_name = self._chance.random() < 0.5
-        operations = self._client.operations
+        by_name = self.chance.random() < 0.5
+        operations = self.client.operations
         again = (
             Upload(operations, path, upload_id=upload.upload_id)
             if by_name
             else Upload(operations, path, append=True)
         )
-        self._set_out(path)
+        self.set_out(path)
         try:
-            await self._timed(again.open())
+            await self.timed(again.open())
             require(again.size == len(content), "what was kept has changed")
         except StorageError:
             again.abandon()
@@ -203,31 +209,31 @@ class Script:
 
     async def _cancel(self, upload: Upload) -> None:
         try:
-            await self._timed(upload.cancel())
+            await self.timed(upload.cancel())
         except StorageError:
             pass
 
-    async def _write(
+    async def write(
         self, write: Write, act: Awaitable[None], more_s: float = 0.0
     ) -> StorageError | None:
         """Have something written, and wait until nothing of it can follow."""
-        world, ledger = self._world, self._world.ledger
+        world, ledger = self.world, self.world.ledger
         ledger.begin(write)
-        doubts = self._client.doubts
+        doubts = self.client.doubts
         error: StorageError | None = None
         try:
-            await self._timed(act, write.path, more_s)
+            await self.timed(act, write.path, more_s)
         except StorageError as failure:
             error = failure
         ledger.end(write, error)
         world.count(write.kind.value, error)
-        if error is not None or self._client.doubts > doubts:
+        if error is not None or self.client.doubts > doubts:
             while not ledger.is_settled(write):
-                await self._client.sleep(SETTLE_S)
+                await self.client.sleep(SETTLE_S)
         return error
 
     def _check_durable(self, upload: Upload) -> None:
-        stored = self._world.store.uploads.get(upload.upload_id)
+        stored = self.world.store.uploads.get(upload.upload_id)
         if stored is not None:
             require(
                 upload.durable <= len(stored.data),
@@ -239,10 +245,10 @@ class Script:
 
     async def read(self) -> None:
         """Read an object of anybody."""
-        paths = self._world.ledger.paths()
-        path = self._chance.choice(paths) if paths else self._some_path()
-        start = self._chance.choice((0, 0, 0, 1, 700))
-        length = self._chance.choice((None, None, 1, 900))
+        paths = self.world.ledger.paths()
+        path = self.chance.choice(paths) if paths else self._some_path()
+        start = self.chance.choice((0, 0, 0, 1, 700))
+        length = self.chance.choice((None, None, 1, 900))
         await self._read(path, start, length, GIVE_UP_CHANCE)
 
     async def _read(
@@ -252,17 +258,17 @@ class Script:
         length: int | None = None,
         give_up_chance: float = 0.0,
     ) -> bytes | None:
-        ledger, since = self._world.ledger, self._world.loop.now
-        reading = Reading(self._client.operations, path, start, length)
+        ledger, since = self.world.ledger, self.world.loop.now
+        reading = Reading(self.client.operations, path, start, length)
         got = bytearray()
         whole = False
         try:
-            await self._timed(reading.open())
-            while (piece := await self._timed(reading.piece())) is not None:
+            await self.timed(reading.open())
+            while (piece := await self.timed(reading.piece())) is not None:
                 got += piece
-                if self._chance.random() < 0.1:
-                    await self._client.sleep(self._chance.uniform(0.0, 2.0))
-                if self._chance.random() < give_up_chance:
+                if self.chance.random() < 0.1:
+                    await self.client.sleep(self.chance.uniform(0.0, 2.0))
+                if self.chance.random() < give_up_chance:
                     break
             else:
                 whole = True
@@ -275,7 +281,7 @@ class Script:
             return None
         except StorageError as error:
             self.failure = error
-            self._world.count("read", error)
+            self.world.count("read", error)
             return None
         finally:
             reading.close()
@@ -287,15 +293,15 @@ class Script:
             bytes(got) in wanted,
             f"{len(got)} bytes were read of {path}, which never held them",
         )
-        self._world.count("read", None)
+        self.world.count("read", None)
         return bytes(got) if whole else None
 
     async def stat(self) -> None:
         """Ask for the size of an object."""
         path = self._some_path()
-        ledger, since = self._world.ledger, self._world.loop.now
+        ledger, since = self.world.ledger, self.world.loop.now
         try:
-            info = await self._timed(self._client.operations.stat(path))
+            info = await self.timed(self.client.operations.stat(path))
         except PathNotFoundError:
             require(None in ledger.seen(path, since), f"{path} was always there")
         except StorageError:
@@ -306,10 +312,10 @@ class Script:
 
     async def list(self) -> None:
         """List this task's own directory, which nobody else changes."""
-        listing = Listing(self._client.operations, self._home)
-        self._set_out(self._home)
+        listing = Listing(self.client.operations, self._home)
+        self.set_out(self._home)
         try:
-            names = await self._timed(listing.gather(), self._home)
+            names = await self.timed(listing.gather(), self._home)
         except PathNotFoundError:
             names = []
         except StorageError:
@@ -320,11 +326,11 @@ class Script:
 
     async def walk(self) -> None:
         """Walk this task's own directory."""
-        walking = Walking(self._client.operations, self._home, None)
+        walking = Walking(self.client.operations, self._home, None)
         names = []
         try:
-            await self._timed(walking.open())
-            while (info := await self._timed(walking.entry())) is not None:
+            await self.timed(walking.open())
+            while (info := await self.timed(walking.entry())) is not None:
                 names.append(info.path)
         except PathNotFoundError:
             pass
@@ -335,18 +341,18 @@ class Script:
         self._check_names(names)
 
     def _check_names(self, names: list[str]) -> None:
-        ledger = self._world.ledger
+        ledger = self.world.ledger
         mine = [path for path in ledger.paths() if path.startswith(self._home + "/")]
         held = sorted(path for path in mine if ledger.held(path) is not None)
         require(names == held, f"{self._home} holds {held}, and was said: {names}")
 
     # -- within ---------------------------------------------------------------
 
-    def _set_out(self, path: str) -> None:
+    def set_out(self, path: str) -> None:
         """What follows moves bytes to this path, or from it."""
-        self._client.courses[path] = Course()
+        self.client.courses[path] = Course()
 
-    async def _timed(
+    async def timed(
         self, act: Awaitable[_T], path: str = "", more_s: float = 0.0
     ) -> _T:
         """Wait for something that must end within the deadline, since it began or its
@@ -357,7 +363,7 @@ class Script:
             path: where it moves bytes to or from, if it does.
             more_s: seconds that it may take in addition.
         """
-        client = self._client
+        client = self.client
         since = client.ran_s
         try:
             return await act
@@ -366,16 +372,22 @@ class Script:
             if course is not None:
                 since = max(since, course.moved_at)
             took_s = client.ran_s - since
-            most_s = self._world.options.deadline_s + SLACK_S + more_s
+            most_s = self.world.options.deadline_s + SLACK_S + more_s
             require(
                 took_s <= most_s or client.is_dead,
                 f"{_name(act)} took {took_s:.2f} s of {most_s:.2f} s",
             )
 
-    def _content(self) -> bytes:
-        most = self._world.options.object_bytes_max
-        size = self._chance.choice((0, self._chance.randint(0, most), most))
-        return self._world.ledger.content(size)
+    def content(self) -> bytes:
+        """Bytes that nobody else writes, of some size."""
+        most = self.world.options.object_bytes_max
+        size = self.chance.choice((0, self.chance.randint(0, most), most))
+        return self.world.ledger.content(size)
+
+    def contested_path(self) -> str:
+        """A path outside of what this task alone writes."""
+        self._count += 1
+        return f"/contested{self._home}/{self._count}"
 
     def _new_path(self) -> str:
         self._count += 1
@@ -384,14 +396,14 @@ class Script:
         return path
 
     def _some_path(self) -> str:
-        if self._paths and self._chance.random() < 0.7:
-            return self._chance.choice(self._paths)
+        if self._paths and self.chance.random() < 0.7:
+            return self.chance.choice(self._paths)
         return self._new_path()
 
     def _existing_path(self) -> str | None:
-        held = self._world.ledger.held
+        held = self.world.ledger.held
         paths = [path for path in self._paths if held(path) is not None]
-        return self._chance.choice(paths) if paths else None
+        return self.chance.choice(paths) if paths else None
 
 
 def _name(act: object) -> str:

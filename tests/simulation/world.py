@@ -12,6 +12,7 @@ from storagebus.drivers.errors import StorageError
 from . import faults
 from .brokernode import PUT_BYTES_MAX, BrokerNode
 from .clientnode import ClientNode
+from .contest import Contest
 from .ledger import Ledger
 from .loop import Loop
 from .network import Network
@@ -42,6 +43,7 @@ class World:
     Attributes:
         faulty: whether faults still happen.
         brokers, workers, clients: those that live, by index.
+        contests: uploads with more than one writer.
         tally: how operations have ended: how often well, or with which error.
     """
 
@@ -56,6 +58,7 @@ class World:
         self.workers: dict[int, WorkerNode] = {}
         self.clients: dict[int, ClientNode] = {}
         self.faulty = True
+        self.contests: list[Contest] = []
         self.tally: Counter[tuple[str, str]] = Counter()
         self.network = Network(
             self.loop, self.chance, options, self.brokers, self.transcript
@@ -118,6 +121,9 @@ class World:
 
     def when_healed(self, act: Callable[..., None], *args: Any) -> None:
         """Have something done when faults are over."""
+        if not self.faulty:
+            self.loop.after(0.0, act, *args)
+            return
         self._healing.append((act, args))
 
     def check(self) -> None:

@@ -17,6 +17,7 @@ class Stream:
     Args:
         size: what the upload holds, or the error instead of an ACCEPT.
         write, end: error instead of taking bytes, or the end; None for success.
+        generation: of the claim.
     """
 
     def __init__(
@@ -24,7 +25,9 @@ class Stream:
         size: int | StorageError = 0,
         write: StorageError | None = None,
         end: StorageError | Result | None = None,
+        generation: int = 1,
     ) -> None:
+        self._generation = generation
         self._size, self._write, self._end = size, write, end
         self.result = None
         self.durable = 0
@@ -40,7 +43,12 @@ class Stream:
     async def opened(self) -> Accepted:
         if isinstance(self._size, StorageError):
             raise self._size
-        return Accepted(size=self._size, durable=self._size, upload_id="u1")
+        return Accepted(
+            size=self._size,
+            durable=self._size,
+            upload_id="u1",
+            generation=self._generation,
+        )
 
     async def write(self, data: Payload) -> None:
         if self._write is not None:
