@@ -19,7 +19,7 @@ import pytest
 from storagebus.client import Client
 from storagebus.drivers.errors import StorageError
 
-WAIT_S = 15.0
+WAIT_S = 30.0
 
 EXECUTABLE = """\
 #!{python}
