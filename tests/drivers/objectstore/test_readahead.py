@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator
 from random import Random
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from programs import wait_until
 
 from storagebus.drivers.errors import UnavailableError
 from storagebus.drivers.objectstore.clients import Clients
@@ -105,6 +105,7 @@ def test_nothing_is_fetched_for_a_look(clients: Clients) -> None:
         assert source.fetched == []
         stream.read(150)
         stream.read(1)
+        assert wait_until(lambda: len(source.fetched) == 3, 20)
         assert [first for first, _ in sorted(source.fetched)] == [1_000, 2_000, 3_000]
 
 
@@ -127,10 +128,7 @@ def test_a_closed_reader_gives_its_memory_back_when_its_fetches_end(
     stream.close()
     stream.close()
     source.gate.set()
-    end = time.monotonic() + 20
-    while budget.reserved_bytes and time.monotonic() < end:
-        time.sleep(0.005)
-    assert budget.reserved_bytes == 0
+    assert wait_until(lambda: not budget.reserved_bytes, 20)
 
 
 def test_a_failed_range_fails_the_read_at_its_place(clients: Clients) -> None:
