@@ -21,7 +21,8 @@ LOOK_S = 0.01
 COUNT_S = 0.2
 START_S_MAX = 60.0
 END_S_MAX = 60.0
-SETTLE_S_MAX = 30.0
+SETTLE_S_MAX = 90.0
+"""A request of the s3 driver's may hold a segment until it gives up, after a minute."""
 SLOW = {"latency_s": 0.03}
 
 WORKERS = ("worker", "full-worker", "store-worker")
