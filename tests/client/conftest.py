@@ -15,7 +15,7 @@ from real_bus import RealBus
 
 from storagebus.client import Client, household
 
-LEFT_S_MAX = 5.0
+LEFT_S_MAX = 20.0
 
 
 @pytest.fixture(scope="module")

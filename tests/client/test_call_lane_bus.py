@@ -174,7 +174,7 @@ def test_without_a_broker_nobody_says_who_has_time(
 ) -> None:
     client.stat("/a/b")
     bus.brokers[0].stop()
-    assert wait_until(lambda: not client._driver.operations.transport.call_lanes, 5)
+    assert wait_until(lambda: not client._driver.operations.transport.call_lanes, 20)
     ways.reset()
     late = threading.Thread(target=client.stat, args=("/a/b",))
     late.start()

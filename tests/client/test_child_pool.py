@@ -247,7 +247,7 @@ def test_close_ends_what_does_not_finish(
     driver.close()
     assert time.monotonic() - started < 8
     for thread in threads:
-        thread.join(5)
+        thread.join(20)
     assert len(caught) == 3
     assert all(isinstance(error, StorageError) for error in caught)
     assert all(isinstance(e, UnavailableError | InvalidStateError) for e in caught)

@@ -115,8 +115,8 @@ def test_each_kind_is_taken_and_the_bytes_are_right(
             assert stream.readinto(buffer) == len(DATA)
         assert buffer[: len(DATA)] == DATA
         assert client.get_content("/a") == DATA
-        assert wait_until(lambda: segments(os.getpid()) == 0, 5)
-        assert wait_until(lambda: segments(bus.workers[0].pid) == 0, 5)
+        assert wait_until(lambda: segments(os.getpid()) == 0, 20)
+        assert wait_until(lambda: segments(bus.workers[0].pid) == 0, 20)
 
 
 def test_the_async_client_likewise(bus: RealBus, mode: str, watch: Watch) -> None:
@@ -139,7 +139,7 @@ def test_the_async_client_likewise(bus: RealBus, mode: str, watch: Watch) -> Non
             assert await client.get_content("/a") == DATA
 
     asyncio.run(work())
-    assert wait_until(lambda: segments(os.getpid()) == 0, 5)
+    assert wait_until(lambda: segments(os.getpid()) == 0, 20)
 
 
 def test_the_file_can_be_given_to_sendfile(bus: RealBus) -> None:
@@ -473,7 +473,7 @@ def test_a_killed_worker_leaves_no_socket_and_no_segment(
         bus.kill_worker()
         assert names[0] not in sockets.read_text()
         stream.close()
-        assert wait_until(lambda: segments(os.getpid()) == 0, 5)
+        assert wait_until(lambda: segments(os.getpid()) == 0, 20)
 
 
 def _sockets(pid: int) -> list[Path]:

@@ -67,7 +67,7 @@ def test_answers_that_are_none(
             Supervisord(f"unix://{tmp_path}/s").processes()
         assert time.monotonic() - began < 5
         listening.shutdown(socket.SHUT_RDWR)
-        thread.join(5)
+        thread.join(20)
 
 
 def test_a_stopped_process_is_seen() -> None:

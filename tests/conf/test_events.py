@@ -81,7 +81,7 @@ def test_one_event_after_the_other() -> None:
                 got += os.read(heard, 100)
             assert got == expected
         os.close(to_us)
-        thread.join(5)
+        thread.join(20)
         assert not thread.is_alive()
     os.close(heard)
 

@@ -125,7 +125,7 @@ def test_it_looks_by_its_own_clock(
             break
         ended.wait(0.01)
     ended.set()
-    thread.join(5)
+    thread.join(20)
     assert not thread.is_alive()
     assert supervised.killed == [WORKER]
 

@@ -51,7 +51,7 @@ def test_every_broker_is_told_of_every_end_that_nobody_asked_for() -> None:
             ended(code=1, cookie="last"),
         ):
             obituaries.on_change(notice)
-        assert listener.heard.wait(5)
+        assert listener.heard.wait(20)
     finally:
         obituaries.close()
     assert listener.told == [

@@ -19,7 +19,7 @@ from storagebus.broker.settings import BrokerSettings
 from storagebus.broker.wire import Message, Type
 from storagebus.drivers.errors import ProtocolError
 
-PATIENCE_S = 10.0
+PATIENCE_S = 20.0
 
 
 def settings_at(folder: Path, **changes: Any) -> BrokerSettings:

@@ -11,7 +11,7 @@ from textwrap import dedent
 
 import psutil
 
-GONE_S_MAX = 10.0
+GONE_S_MAX = 20.0
 
 DRIVER = """
 import os, sys, time, threading

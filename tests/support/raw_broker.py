@@ -16,7 +16,7 @@ from storagebus.broker.messages import (
 )
 from storagebus.broker.wire import Flag, Message, Type, decode, encode
 
-PATIENCE_S = 10
+PATIENCE_S = 20
 
 
 class RawBroker:

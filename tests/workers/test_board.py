@@ -23,7 +23,7 @@ def test_a_wait_ends_when_nothing_is_missing() -> None:
     thread.start()
     assert not done.wait(0.05)
     board.publish((status,), {"other": "0 of 1 are ready"}, {})
-    thread.join(5)
+    thread.join(20)
     assert done.is_set()
     assert board.statuses == (status,)
 
@@ -52,7 +52,7 @@ def test_closing_wakes_who_waits_and_ends_all_cookies() -> None:
     thread = threading.Thread(target=wait)
     thread.start()
     board.close()
-    thread.join(5)
+    thread.join(20)
     assert "was stopped" in str(errors)
     assert board.claim("c00kie", b"boot") is None
 

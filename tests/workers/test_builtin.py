@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-PATIENCE_S = 10
+PATIENCE_S = 20
 
 
 def run(driver, *arguments, **variables):

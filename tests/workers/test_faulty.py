@@ -124,7 +124,7 @@ def test_it_stands_still(start):
     broker, process = start({"kind": "stop"})
     broker.open(Operation.STAT, "/word")
     status = Path(f"/proc/{process.pid}/stat")
-    assert wait_until(lambda: status.read_text().split(")")[1].split()[0] == "T", 5)
+    assert wait_until(lambda: status.read_text().split(")")[1].split()[0] == "T", 20)
     process.send_signal(signal.SIGCONT)
     assert broker.expect(Type.RESULT).stream == 1
 

@@ -22,7 +22,7 @@ from storagebus.workers.helm import (
 )
 from storagebus.workers.schedule import Task
 
-PATIENCE_S = 10.0
+PATIENCE_S = 20.0
 
 
 class Loop:

@@ -19,7 +19,7 @@ from storagebus.workers.lanedoor import CONNECTIONS_MAX, PAUSE_S, LaneDoor
 from storagebus.workers.lanes import Offer, memory_offer
 
 SIZE = 1 << 16
-PATIENCE_S = 5.0
+PATIENCE_S = 20.0
 
 
 def open_descriptors():

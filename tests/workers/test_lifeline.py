@@ -66,7 +66,7 @@ def test_the_end_of_the_pipe_is_noticed_once_and_bytes_are_not(
     os.write(pipe[1], b"noise\n" * 1_000)
     assert not lost.acquire(timeout=0.1)
     os.close(pipe[1])
-    thread.join(5)
+    thread.join(20)
     assert lost.acquire(blocking=False)
     assert not lost.acquire(blocking=False)
 

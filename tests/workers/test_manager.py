@@ -196,7 +196,7 @@ def test_a_second_stop_hurries_the_first(owner: Owner) -> None:
     patient.start()
     assert eventually(lambda: manager.status()[0].state.value == "leaving")
     assert manager.stop(grace_s=0.0)
-    patient.join(5)
+    patient.join(20)
     assert not patient.is_alive()
 
 

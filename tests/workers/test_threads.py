@@ -75,7 +75,7 @@ def test_outcomes_come_back_with_their_time(threads, wakeup):
 def test_it_grows_to_what_is_asked_and_no_further(threads, wakeup):
     barrier = threading.Barrier(6)
     for _ in range(6):
-        threads.start(task(lambda _: barrier.wait(5)))
+        threads.start(task(lambda _: barrier.wait(20)))
     collect(threads, wakeup, 6)
     for _ in range(50):
         threads.start(task(lambda _: None))
@@ -151,5 +151,5 @@ def test_threads_that_drove_the_loop_do_not_pile_up(threads, wakeup):
     # Those that are left do for as many tasks as there were at once.
     barrier = threading.Barrier(3)
     for _ in range(3):
-        threads.start(task(lambda _: barrier.wait(5)))
+        threads.start(task(lambda _: barrier.wait(20)))
     assert all(o.error is None for _, o in collect(threads, wakeup, 3))
