@@ -27,7 +27,7 @@ from ..broker.session import (
     State,
 )
 from ..broker.session import Event as SessionEvent
-from ..broker.wire import Message, Type
+from ..broker.wire import TERMINAL, Message, Type
 from ..drivers.errors import (
     BusyError,
     CancelledError,
@@ -332,14 +332,14 @@ class ClientCore:
     ) -> None:
         stream = broker.streams.get(message.stream)
         if stream is None:
-            ended = message.type in (Type.RESULT, Type.ERROR)
+            ended = message.type in TERMINAL
             if ended and broker.tombstones.pop(message.stream, 0) is None:
                 self._settle(now)
             return
         try:
             ended = stream.take(message, now, out)
-        except DataLossError as error:
-            self._fail(stream, error, out, buried=message.type is not Type.RESULT)
+        except (DataLossError, ProtocolError) as error:
+            self._fail(stream, error, out, buried=message.type not in TERMINAL)
             return
         if ended:
             self._forget(stream)

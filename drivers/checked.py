@@ -43,7 +43,7 @@ from .errors import (
 )
 from .exclusive import Exclusive
 from .oserrors import from_os_error
-from .paths import check_path
+from .paths import check_children, check_path
 
 READ_BYTES = 1 << 20
 """What a driver is asked for at a time when all that is left is wanted."""
@@ -161,7 +161,7 @@ class Checked(StorageDriver):
 
     @_typed
     def list(self, path: str) -> list[str]:
-        return self._driver.list(check_path(path, root=True))
+        return check_children(path, self._driver.list(check_path(path, root=True)))
 
     @_typed
     def move(self, source: str, destination: str) -> None:

@@ -9,8 +9,9 @@ root directory). ``/`` is the root: valid for stat, list and walk only.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
-from .errors import InvalidPathError
+from .errors import InvalidPathError, StorageError
 
 ROOT = "/"
 PATH_BYTES_MAX = 4_096
@@ -51,6 +52,29 @@ def parent(path: str) -> str:
 def join(directory: str, name: str) -> str:
     """The path of `name` inside `directory`."""
     return f"/{name}" if directory == ROOT else f"{directory}/{name}"
+
+
+def check_children(directory: str, names: Iterable[object]) -> list[str]:
+    """What a driver has listed, when each is the path of a direct child.
+
+    Anything else would have a walk go round in circles, or break far from here.
+
+    Raises:
+        StorageError: one is not; names it.
+    """
+    prefix = join(directory, "")
+    checked = []
+    for name in names:
+        if (
+            not isinstance(name, str)
+            or not name.startswith(prefix)
+            or len(name) == len(prefix)
+            or "/" in name[len(prefix) :]
+        ):
+            shown = repr(name)[:80]
+            raise StorageError(f"its list gave {shown}, no child of it", path=directory)
+        checked.append(name)
+    return checked
 
 
 def below(path: str, directory: str) -> bool:

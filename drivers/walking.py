@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from .contract import FileInfo, Walk
 from .errors import PathNotFoundError
-from .paths import walk_key
+from .paths import check_children, walk_key
 
 if TYPE_CHECKING:
     from .contract import StorageDriver
@@ -74,7 +74,8 @@ class TreeWalk(Walk):
             PathNotFoundError: it is no directory; from the call, not the iterator.
         """
         found = []
-        for path in filter(self.wanted, self._driver.list(directory)):
+        names = check_children(directory, self._driver.list(directory))
+        for path in filter(self.wanted, names):
             try:
                 found.append(self._driver.stat(path))
             except PathNotFoundError:

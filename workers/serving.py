@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import signal
 import sys
 import threading
@@ -29,12 +30,13 @@ from ..broker.lanes import is_possible
 from ..broker.messages import (
     BOOT_BYTES,
     LANE_FEATURE,
+    NAME_CHARACTERS_MAX,
     PROTOCOL_MAX,
     PROTOCOL_MIN,
     Hello,
 )
 from ..drivers.checked import Checked
-from ..drivers.contract import StorageDriver
+from ..drivers.contract import Capabilities, StorageDriver
 from ..drivers.errors import InvalidParameterError, StorageError
 from ..drivers.factory import EXECUTABLE_PREFIX, call_factory
 from .exits import Exit
@@ -49,6 +51,8 @@ CLOSE_S = 3.0
 """How long the driver may take to close when the worker ends."""
 ORPHAN_S = 3.0
 """How long an orphaned worker may take to end before it is ended."""
+
+_VERSION = re.compile(r"[0-9]{1,6}\.[0-9]{1,6}")
 
 log = logging.getLogger("storagebus.worker")
 
@@ -133,6 +137,9 @@ def serve(
         _leave(error.code, str(error))
     if not isinstance(driver, StorageDriver):
         driver = _make(driver)
+    fault = _fault_of(driver)
+    if fault:
+        _leave(Exit.REFUSED, f"{type(driver).__name__}: {fault}")
     told = replace(told, name=name or told.name or f"{driver.name}-{os.getpid()}")
     checked = driver if isinstance(driver, Checked) else Checked(driver)
     if instance is None:
@@ -165,6 +172,19 @@ def serve(
     if stop.code != Exit.STOPPED:
         _leave(stop.code, stop.why)
     return stop.code
+
+
+def _fault_of(driver: StorageDriver) -> str:
+    """Why no broker would take this driver, which it would learn by silence only; ""
+    when there is no reason."""
+    name, version = driver.name, driver.api_version
+    if not isinstance(name, str) or not 1 <= len(name) <= NAME_CHARACTERS_MAX:
+        return f"its name must be 1 to {NAME_CHARACTERS_MAX} characters, not {name!r}"
+    if not isinstance(version, str) or not _VERSION.fullmatch(version):
+        return f'its api_version must be text as in "1.0", not {version!r}'
+    if not isinstance(driver.capabilities, Capabilities):
+        return f"its capabilities must be Capabilities, not {driver.capabilities!r}"
+    return ""
 
 
 def greeting(driver: StorageDriver, told: Surroundings, instance: str) -> Hello:

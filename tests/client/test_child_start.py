@@ -139,6 +139,29 @@ def test_a_greeting_that_does_not_fit(
     assert "a last word" in error.detail
 
 
+@pytest.mark.parametrize(
+    ("broken", "said"),
+    [
+        ("name = None", "Ill: its name must be"),
+        ("api_version = 1", "Ill: its api_version must be"),
+        ("capabilities = {'shared': False}", "Ill: its capabilities must be"),
+    ],
+)
+def test_a_driver_that_no_broker_would_take_says_so(
+    programs: Programs, broken: str, said: str
+) -> None:
+    body = f"""
+from storagebus.drivers.inmemory import InMemoryDriver
+
+class Ill(InMemoryDriver):
+    {broken}
+
+serve(Ill())
+"""
+    programs.add("bad", DRIVER + body)
+    assert said in failure().detail
+
+
 def test_an_older_minor_version_is_served_with_what_it_has(programs: Programs) -> None:
     programs.add("old", WORKER.replace("CHANGES", "dict(api_version='1.0')"))
     with create("old") as driver:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from storagebus.broker.messages import Operation, Reason, Result
 from storagebus.broker.session import GREETING_MS
-from storagebus.broker.wire import Message, Type
+from storagebus.broker.wire import Message, Type, pack_map
 from storagebus.client.brokers import TOMBSTONES_MAX
 from storagebus.client.core import WAITING_MAX
 from storagebus.client.requests import Arrived, Event, Failed, Finished
@@ -247,19 +247,36 @@ def test_a_message_that_was_not_taken_was_not_executed() -> None:
         Message(Type.DATA, 1, payload=b"x"),
         Message(Type.CREDIT, 1, limit=5),
         Message(Type.RESULT, 1, fields=b"\x91\x01"),
+        Message(Type.RESULT, 1, fields=pack_map({"size": "large"})),
+        Message(Type.ERROR, 1, 10, fields=b"\x91\x01"),
         Message(Type.ACCEPT, 1),
     ],
-    ids=lambda message: message.type.name,
+    ids=lambda message: f"{message.type.name}-{bytes(message.fields).hex()}",
 )
-def test_nonsense_ends_the_session_and_it_begins_anew(message: Message) -> None:
+def test_nonsense_of_a_worker_ends_its_stream_and_no_other(message: Message) -> None:
+    scene = ClientScene()
+    scene.connect()
+    scene.open("k")
+    scene.open("of another worker")
+    scene.take()
+    epoch = scene.core.brokers[0].session.epoch
+    scene.receive(message._replace(epoch=epoch))
+    assert isinstance(scene.error("k"), ProtocolError)
+    assert scene.core.is_open
+    assert scene.events("of another worker") == []
+    goes_on = message.type not in (Type.RESULT, Type.ERROR)
+    assert [m.type for m in scene.take()] == [Type.CANCEL] * goes_on
+
+
+def test_nonsense_of_a_broker_ends_the_session_and_it_begins_anew() -> None:
     scene = ClientScene()
     scene.connect()
     scene.open("k")
     scene.take()
     epoch = scene.core.brokers[0].session.epoch
-    scene.receive(message._replace(epoch=epoch))
+    scene.receive(Message(Type.WELCOME, epoch=epoch + 1, fields=b"\x91\x01"))
     assert isinstance(scene.error("k"), UnavailableError)
-    (farewell,) = scene.take()
+    farewell = scene.take()[0]
     assert (farewell.type, farewell.code) == (Type.GOAWAY, Reason.PROTOCOL)
     assert not scene.core.is_open
     scene.pass_time(2.0)

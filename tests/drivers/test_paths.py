@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from storagebus.drivers.errors import InvalidPathError
+from storagebus.drivers.errors import InvalidPathError, StorageError
 from storagebus.drivers.paths import (
     PATH_BYTES_MAX,
     below,
+    check_children,
     check_path,
     is_component,
     join,
@@ -116,3 +117,13 @@ def test_walk_order_is_the_byte_order_of_the_objects(paths: list[str]) -> None:
         if is_dir:
             inside = [entry for entry in ordered if below(entry[0], path)]
             assert ordered[at + 1 : at + 1 + len(inside)] == inside
+
+
+@pytest.mark.parametrize("name", ["/ab", "/a", "/a/", "/a/b/c", "b", b"/a/b", None, 7])
+def test_what_is_no_direct_child_is_no_listing(name: object) -> None:
+    with pytest.raises(StorageError, match="no child of it: /a"):
+        check_children("/a", ["/a/b", name])
+    assert check_children("/a", iter(["/a/b", "/a/c"])) == ["/a/b", "/a/c"]
+    assert check_children("/", ["/a"]) == ["/a"]
+    with pytest.raises(StorageError):
+        check_children("/", "/a")

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from storagebus.drivers import FileInfo, StorageDriver, create
-from storagebus.drivers.errors import PathNotFoundError
+from storagebus.drivers.errors import PathNotFoundError, StorageError
+from storagebus.drivers.inmemory import InMemoryDriver
 from storagebus.drivers.paths import parent, walk_key
 from storagebus.drivers.walking import TreeWalk
 
@@ -101,3 +102,12 @@ def test_a_closed_walk_ends() -> None:
 def _rest(driver: StorageDriver, path: str) -> tuple[object, bool, str | None]:
     info = driver.stat(path)
     return info.mod_time, info.is_dir, info.identity
+
+
+def test_a_listing_that_leads_back_does_not_go_round_for_ever() -> None:
+    class Circle(InMemoryDriver):
+        def list(self, path: str) -> list[str]:
+            return ["/"]
+
+    with pytest.raises(StorageError, match="no child"):
+        TreeWalk(Circle(), "/", None)

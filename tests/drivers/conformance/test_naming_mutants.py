@@ -163,7 +163,7 @@ class ListsOnePage(Mutant):
 
 class ListsDescendants(Mutant):
     caught_by = "list.directories-once"
-    says = "list of the top"
+    says = "no child of it"  # the wrapper is first to see it
 
     def list(self, path: str) -> list[str]:
         return sorted(super().list(path) + [i.path for i in super().walk(path)])
