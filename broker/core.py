@@ -399,7 +399,9 @@ class BrokerCore:
         self.switch.answer(worker, message, now)
 
     def _load(self, worker: WorkerSession, message: Message, now: float) -> None:
-        worker.load = parse(Load, message.fields)
+        load = parse(Load, message.fields)
+        worker.score.good += max(0, load.direct - worker.load.direct)
+        worker.load = load
 
     def _update(self, worker: WorkerSession, message: Message, now: float) -> None:
         update = parse(Update, message.fields)

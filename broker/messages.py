@@ -13,7 +13,12 @@ from enum import IntEnum
 from typing import Any, TypeVar
 
 from ..drivers.contract import FileInfo
-from ..drivers.errors import ProtocolError, StorageError, error_from_fields
+from ..drivers.errors import (
+    ProtocolError,
+    StorageError,
+    UnavailableError,
+    error_from_fields,
+)
 from . import moments
 from .wire import (
     NUMBER_MAX,
@@ -88,6 +93,10 @@ DIRECT = frozenset(
 )
 """Operations that may go by a call lane: those that are quick where anything is, and
 may be done twice. A move or delete may take long, and must not run again."""
+
+
+OWN_FAULTS = frozenset({StorageError.code, UnavailableError.code})
+"""Errors that speak against a worker, and not against what it was asked."""
 
 
 class Reason(IntEnum):

@@ -12,10 +12,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..drivers.errors import StorageError, UnavailableError
-
-OWN_FAULTS = frozenset({StorageError.code, UnavailableError.code})
-"""Errors that speak against a worker, and not against what it was asked."""
 REVIEW_S = 1.0
 """How often the counts are looked at."""
 DECAY = 0.8

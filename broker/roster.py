@@ -93,7 +93,8 @@ class Roster:
     def pick(
         self, service: str, holds_stream: bool, *, alone: bool = False
     ) -> WorkerSession | None:
-        """A worker with room: the less loaded of two taken by chance.
+        """A worker with room: the less loaded of two taken by chance, and of two that
+        are equal any.
 
         Args:
             service: whose.
@@ -101,7 +102,9 @@ class Roster:
             alone: whether it must have no suspect.
 
         Two choices keep several brokers from sending all to the same worker, which
-        the least loaded of all would invite.
+        the least loaded of all would invite. Calls that come one by one find all
+        workers idle: always the first one would leave the others out, and one that
+        fails at everything nobody to be compared with.
         """
         workers = self.services.get(service, [])
         if self.is_wary:
@@ -114,9 +117,14 @@ class Roster:
             if any(worker.has_room(holds_stream) for worker in pair):
                 workers = pair
         best: WorkerSession | None = None
+        equal = 1
         for worker in workers:
-            if worker.has_room(holds_stream) and (
-                best is None or worker.pressure < best.pressure
-            ):
-                best = worker
+            if not worker.has_room(holds_stream):
+                continue
+            if best is None or worker.pressure < best.pressure:
+                best, equal = worker, 1
+            elif worker.pressure == best.pressure:
+                equal += 1
+                if self._chance.random() * equal < 1:
+                    best = worker
         return best

@@ -27,11 +27,11 @@ from .backlog import Backlog
 from .budget import Budget, Flow
 from .messages import (
     INLINE_BYTES_MAX,
+    OWN_FAULTS,
     STREAMS,
     error_message,
     pack_vouched,
 )
-from .outliers import OWN_FAULTS
 from .poison import Poison, digest_of
 from .roster import Roster
 from .sessions import ClientSession, Line, Session, Stream, WorkerSession

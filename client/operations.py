@@ -20,6 +20,7 @@ from ..broker.messages import (
     INLINE_BYTES_MAX,
     LANE_CALLS,
     NAME_CHARACTERS_MAX,
+    OWN_FAULTS,
     Hello,
     Open,
     Operation,
@@ -49,7 +50,7 @@ from .waiting import Transport
 
 DEADLINE_S_MAX = 7 * 24 * 3600.0
 
-_UNCLEARED = (DeadlineExceededError, PoisonRequestError)
+_UNCLEARED = DeadlineExceededError, PoisonRequestError
 """Errors that are no answer of a worker's, although no retry helps."""
 
 
@@ -267,6 +268,8 @@ class Operations:
             return None
         try:
             answer = await lane.ask(operation, pack(arguments), payload, takes_file)
+            if answer is not None and answer.message.code in OWN_FAULTS:
+                lane.close()  # the broker is to say who else there is
         finally:
             pool.give_back(lane)
         if answer is None:
@@ -284,7 +287,11 @@ class Operations:
             pool.too_large(operation)
         elif isinstance(error, BusyError) and error.executed is Executed.NO:
             pool.declined(operation, now + (error.retry_after_s or 0.0))
-        elif can_help(error) or isinstance(error, DeadlineExceededError):
+        elif (
+            error.code in OWN_FAULTS
+            or can_help(error)
+            or isinstance(error, DeadlineExceededError)
+        ):
             attempts.may_have_run |= error.executed is not Executed.NO
         else:
             raise error

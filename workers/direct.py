@@ -16,6 +16,7 @@ from ..broker.lanes import Descriptor
 from ..broker.messages import (
     DIRECT,
     INLINE_BYTES_MAX,
+    OWN_FAULTS,
     Open,
     Operation,
     error_message,
@@ -129,7 +130,8 @@ class Direct:
         schedule: of the worker; a call that hangs counts there as one that runs.
 
     Attributes:
-        done: how many have ended.
+        done: how many have ended, but for those with an error that speaks against this
+            worker: its client has them done by the broker, which counts them.
         leaving: whether the worker takes no more, and closes lanes without a call.
     """
 
@@ -191,7 +193,8 @@ class Direct:
         assert isinstance(call, DirectCall)
         self._schedule.running.discard(task)
         call.finished(task, outcome, now)
-        self.done += 1
+        if call.answer is not None and call.answer.code not in OWN_FAULTS:
+            self.done += 1
         if self._calls.get(call.lane) is not call or call.answer is None:
             return None
         del self._calls[call.lane]

@@ -6,11 +6,16 @@ import pytest
 from scene import Scene
 
 from storagebus.broker.core import STUCK_S
-from storagebus.broker.messages import Operation, error_message
+from storagebus.broker.messages import (
+    OWN_FAULTS,
+    Load,
+    Operation,
+    error_message,
+    pack,
+)
 from storagebus.broker.outliers import (
     EJECTED_S,
     EJECTED_SHARE_MAX,
-    OWN_FAULTS,
     Score,
     review,
 )
@@ -131,6 +136,29 @@ def test_a_worker_that_only_fails_gets_no_new_work() -> None:
         assert two_calls(scene, number, bad="w1") == {"w2"}
     pass_time(scene, EJECTED_S + 1)
     assert two_calls(scene, 201, bad="") == {"w1", "w2"}
+
+
+def test_calls_by_lanes_count_as_the_others_successes() -> None:
+    scene = Scene()
+    scene.greet("c1")
+    for name in ("w1", "w2"):
+        scene.greet(name, slots=50)
+    done = 0
+    for number in range(1, 8):
+        # All that reaches the broker is what fails at one of them.
+        opened = scene.open("c1", number)
+        for name, message in opened:
+            if message.type is Type.OPEN and name == "w1":
+                failed = error_message(StorageError("no"), message.stream)
+                scene.say(name, Type.ERROR, message.stream, **_of(failed))
+            elif message.type is Type.OPEN:
+                scene.say("c1", Type.CANCEL, number)
+        done += 10
+        scene.say("w2", Type.PONG, offset=1, fields=pack(Load(direct=done)))
+        scene.say("w1", Type.PONG, offset=1, fields=pack(Load(direct=0)))
+    assert scene.core.counters["workers_ejected"] == 0
+    pass_time(scene, 1.5)
+    assert scene.core.counters["workers_ejected"] == 1
 
 
 def test_a_stuck_worker_gets_no_new_work_while_there_is_another() -> None:

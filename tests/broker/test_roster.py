@@ -47,6 +47,18 @@ def test_of_two_the_less_loaded() -> None:
         assert roster_of(busy, idle, seed=seed).pick("default", False) is idle
 
 
+def test_of_several_that_are_idle_any() -> None:
+    for number in (2, 3, 5):
+        roster = roster_of(*(worker_of(f"w{n}") for n in range(number)))
+        picked = Counter(
+            worker.peer.routing_id
+            for _ in range(200 * number)
+            if (worker := roster.pick("default", holds_stream=False))
+        )
+        assert len(picked) == number
+        assert min(picked.values()) > 120, picked
+
+
 def test_load_is_relative_to_slots() -> None:
     small, large = worker_of("a", slots=2), worker_of("b", slots=100)
     load(small, 1)

@@ -22,6 +22,8 @@ from storagebus.drivers.errors import (
     Executed,
     PathNotFoundError,
     ProtocolError,
+    StorageError,
+    UnavailableError,
     UnsupportedMethodError,
 )
 from storagebus.workers.call_jobs import CallDriver
@@ -98,6 +100,17 @@ def test_an_error_of_the_driver(direct: Direct) -> None:
     reply = direct.finished(task, Outcome(error=error), NOW)
     assert reply is not None
     assert isinstance(error_of(reply.message), PathNotFoundError)
+    assert direct.done == 1
+
+
+@pytest.mark.parametrize("error", [StorageError("odd"), UnavailableError("no backend")])
+def test_what_speaks_against_the_worker_is_not_done(
+    direct: Direct, error: StorageError
+) -> None:
+    task = ask(direct, 1, opened(Operation.STAT))
+    direct.begin(task, NOW)
+    assert direct.finished(task, Outcome(error=error), NOW) is not None
+    assert direct.done == 0
 
 
 def test_what_is_no_call_closes_the_lane(direct: Direct) -> None:
