@@ -22,6 +22,7 @@ from storagebus.client.requests import (
     Arrived,
     Event,
     Failed,
+    Finished,
     Moved,
     Request,
     Sent,
@@ -114,18 +115,20 @@ class Operation(Handle):
         request: what to do.
     """
 
-    __slots__ = ("_client", "_course", "_is_open", "_path", "_seen")
+    __slots__ = ("_client", "_course", "_is_open", "_path", "_seen", "_told_end")
 
     def __init__(self, client: ClientNode, signal: Signal, request: Request) -> None:
         self._client = client
         self._path = parse(Open, request.fields).path
         self._course = client.courses.get(self._path)
         self._is_open = request.operation is not RequestOperation.WRITE
+        self._told_end = False  # what its caller ends may have news on the way
         self._seen = 0  # bytes that came, or were there when an upload was opened
         super().__init__(client, client.connection, signal, request)
 
     def take(self, event: Event) -> None:
-        require(not self.ended, "news of an operation that has ended")
+        require(not self._told_end, "news of an operation that has ended")
+        self._told_end = isinstance(event, (Finished, Failed))
         if isinstance(event, Failed) and event.error.executed is not Executed.NO:
             self._client.doubts += 1
         if self._course is not None:

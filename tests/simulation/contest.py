@@ -32,26 +32,28 @@ class Contest:
 
     Attributes:
         path, upload_id: which.
-        writes: what those who have claimed it want to commit, in the order of their
-            claims.
+        claims: the generations of those who have claimed it, and what they want to
+            commit, in the order in which they heard that they had.
     """
 
     path: str
     upload_id: str
-    writes: list[Write] = field(default_factory=list)
+    claims: list[tuple[int, Write]] = field(default_factory=list)
 
     def fit(self, content: bytes) -> bytes:
         """A content for a further writer, of another size than all others'."""
-        while len(content) in {len(write.content or b"") for write in self.writes}:
+        while len(content) in {len(write.content or b"") for _, write in self.claims}:
             content += b"."
         return content
 
-    def enter(self, write: Write, client: ClientNode) -> None:
-        """Somebody has claimed it: nobody else may commit it from now on."""
+    def enter(self, write: Write, generation: int, client: ClientNode) -> None:
+        """Somebody has heard of his claim: of two the earlier may not commit any more
+        from now on."""
         now = client.world.loop.now
-        for other in self.writes:
-            other.fenced_at = min(other.fenced_at, now)
-        self.writes.append(write)
+        for claimed, other in self.claims:
+            earlier = other if claimed < generation else write
+            earlier.fenced_at = min(earlier.fenced_at, now)
+        self.claims.append((generation, write))
         write.is_excused = lambda: self.path in client.lost_claims
 
 
@@ -98,7 +100,7 @@ async def _go_on(
 ) -> None:
     path, content = contest.path, contest.fit(content)
     write = Write(Kind.COMMIT, path, content)
-    contest.enter(write, script.client)
+    contest.enter(write, upload.generation, script.client)
     at = upload.size
     try:
         while at < len(content):
