@@ -22,7 +22,7 @@ JOBS = 2
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1_500)
 def test_no_seed_violates_an_invariant() -> None:
     """More with `make simulate SEEDS=10000`; a failure says how to see it again."""
     failures = []
