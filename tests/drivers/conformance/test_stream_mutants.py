@@ -34,6 +34,8 @@ Verdict = Callable[..., Result]
 
 BLOCK = 4096
 FOREVER = threading.Event()
+SHOWN_SECONDS = 0.02
+"""How long what is wrong for a while is wrong: others have to see it."""
 
 
 class Mutant(Checked):
@@ -353,7 +355,7 @@ class PutsInHalves(Mutant):
     def put_content(self, path: str, content: Any) -> None:
         half = len(content) // 2
         super().put_content(path, content[:half])
-        FOREVER.wait(0.001)
+        FOREVER.wait(SHOWN_SECONDS)
         with super().writer(path, append=True) as upload:
             upload.write(content[half:])
             upload.commit()
@@ -367,7 +369,7 @@ class PutsThroughTemporaryNames(Mutant):
 
     def put_content(self, path: str, content: Any) -> None:
         super().put_content(f"{path}.tmp", content)
-        FOREVER.wait(0.001)
+        FOREVER.wait(SHOWN_SECONDS)
         super().move(f"{path}.tmp", path)
 
 
@@ -382,7 +384,7 @@ class SharesOneBuffer(OtherWriter):
 
         def write(self, data: Any) -> int:
             self.shared[: len(data)] = data
-            FOREVER.wait(0.0005)
+            FOREVER.wait(SHOWN_SECONDS)
             return super().write(bytes(self.shared[: len(data)]))
 
 

@@ -82,7 +82,9 @@ def reader(
     st.integers(0, 5_000),
     st.lists(st.integers(1, 4_000), max_size=8),
 )
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 def test_what_is_read_is_the_object(
     clients: Clients, one: int, other: int, budget_bytes: int, counts: list[int]
 ) -> None:
