@@ -36,6 +36,10 @@ def check_address(address: object, *, bind: bool = False) -> str:
                 f"endpoint {address!r}: an ipc endpoint needs an absolute path, "
                 "as in ipc:///run/storagebus/clients"
             )
+        if not path.isprintable():
+            raise InvalidParameterError(
+                f"endpoint {address!r}: a path without control characters is needed"
+            )
         if len(path.encode()) > IPC_PATH_BYTES_MAX:
             raise InvalidParameterError(
                 f"endpoint {address!r}: a Unix socket's path has at most "
@@ -62,12 +66,15 @@ def check_address(address: object, *, bind: bool = False) -> str:
 
 
 def check_addresses(given: object, *, bind: bool = False) -> tuple[str, ...]:
-    """One address or a list of them, as a tuple without repetitions.
+    """Addresses, in a list or in a string with commas between them, as a tuple without
+    repetitions.
 
     Raises:
         InvalidParameterError: none, too many, or one that is wrong.
     """
-    listed = [given] if isinstance(given, str) else given
+    listed = given
+    if isinstance(given, str):
+        listed = [part.strip() for part in given.split(",")]
     if not isinstance(listed, Sequence) or not 0 < len(listed) <= ADDRESSES_MAX:
         raise InvalidParameterError(
             f"endpoint: one address, or a list of 1 to {ADDRESSES_MAX}"

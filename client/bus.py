@@ -23,8 +23,6 @@ def create(
     Raises:
         InvalidParameterError: an argument makes no sense.
     """
-    if isinstance(endpoint, str):
-        endpoint = [part.strip() for part in endpoint.split(",") if part.strip()]
     if isinstance(deadline, str):
         try:
             deadline = float(deadline)

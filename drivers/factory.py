@@ -21,7 +21,13 @@ from typing import Any
 from .arguments import check_parameters
 from .checked import Checked
 from .contract import StorageDriver
-from .errors import InvalidParameterError, InvalidStorageDriverError
+from .errors import (
+    Executed,
+    InvalidParameterError,
+    InvalidStorageDriverError,
+    StorageError,
+)
+from .oserrors import from_os_error
 
 Factory = Callable[..., StorageDriver]
 
@@ -79,6 +85,7 @@ def create(
     Raises:
         InvalidStorageDriverError: no such driver; says what was looked for.
         InvalidParameterError: a parameter is unknown, missing or wrong.
+        StorageError: the driver could not be made, for whatever reason it gave.
     """
     _check_name(name)
     given = dict(check_parameters({} if parameters is None else parameters))
@@ -88,7 +95,15 @@ def create(
             raise InvalidParameterError(
                 f"driver {name!r} runs in this process and takes no pool"
             )
-        driver = call_factory(name, factory, given)
+        try:
+            driver = call_factory(name, factory, given)
+        except StorageError:
+            raise
+        except OSError as error:
+            raise from_os_error(error, None) from error
+        except Exception as error:
+            what = f"it could not be made: {type(error).__name__}: {error}"
+            raise StorageError(what, driver=name, executed=Executed.NO) from error
         return driver if isinstance(driver, Checked) else Checked(driver)
     return _create_child(name, given, pool, tried)
 

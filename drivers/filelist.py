@@ -7,14 +7,14 @@ outside the path grammar, links, pipes and the like do not exist at all.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from .contract import FileInfo
 from .errors import PathNotFoundError
 from .filereader import info_of
 from .oserrors import OSErrors
-from .paths import ROOT, join, walk_key
+from .paths import ROOT, below, join, walk_key
 from .permits import Permits
 from .tree import ABSENT, Tree, is_directory, is_object, is_visible
 from .walking import TreeWalk
@@ -58,33 +58,40 @@ class Listing:
             raise PathNotFoundError(path=path)
         return sorted(paths)
 
-    def children(self, directory: str, after: str) -> Iterator[FileInfo]:
+    def children(
+        self, directory: str, after: str, holds: Callable[[str], bool]
+    ) -> Iterator[FileInfo]:
         """The children of a directory in walk order; only names are held in memory.
 
         Args:
             directory: the directory.
             after: a walk key; children that end before it are left out.
+            holds: whether an object lies below a directory.
 
         Raises:
             PathNotFoundError: no object lies below; from the call.
         """
         with self._permits, OSErrors(directory):
             files, directories = self._names(directory)
-            if directory != ROOT and not files and not self._tree.has_object(directory):
+            if directory != ROOT and not files and not holds(directory):
                 raise PathNotFoundError(path=directory)
         keys = [join(directory, name) for name in files]
         keys += [walk_key(join(directory, name), True) for name in directories]
         keys = sorted(key for key in keys if key > after or after.startswith(key))
-        return self._infos(directory, keys)
+        return self._infos(directory, keys, holds)
 
-    def _infos(self, directory: str, keys: list[str]) -> Iterator[FileInfo]:
+    def _infos(
+        self, directory: str, keys: list[str], holds: Callable[[str], bool]
+    ) -> Iterator[FileInfo]:
         for start in range(0, len(keys), WALK_BATCH):
             batch = keys[start : start + WALK_BATCH]
             with self._permits, OSErrors(directory):
-                infos = self._batch(directory, batch)
+                infos = self._batch(directory, batch, holds)
             yield from infos
 
-    def _batch(self, directory: str, keys: list[str]) -> list[FileInfo]:
+    def _batch(
+        self, directory: str, keys: list[str], holds: Callable[[str], bool]
+    ) -> list[FileInfo]:
         names = [key.rstrip("/").rpartition("/")[2] for key in keys]
         try:
             statuses = self._tree.statuses(directory, names)
@@ -93,18 +100,25 @@ class Listing:
                 return []  # it vanished since it was listed
             raise
         pairs = zip(keys, statuses, strict=True)
-        infos = (self._info(key, status) for key, status in pairs)
+        infos = (self._info(key, status, holds) for key, status in pairs)
         return [info for info in infos if info is not None]
 
-    def _info(self, key: str, status: os.stat_result | None) -> FileInfo | None:
+    @staticmethod
+    def _info(
+        key: str, status: os.stat_result | None, holds: Callable[[str], bool]
+    ) -> FileInfo | None:
         """None for what has vanished, or become something else, since it was listed."""
         path = key.rstrip("/")
         if not key.endswith("/"):
             if is_object(status):
                 return info_of(path, status)
-        elif is_directory(status) and self._tree.has_object(path):
+        elif is_directory(status) and holds(path):
             return directory_info(path)
         return None
+
+    def object_below(self, path: str) -> str:
+        """See `Tree.object_below`; the caller holds a permit."""
+        return self._tree.object_below(path)
 
     def _names(self, directory: str) -> tuple[list[str], list[str]]:
         """Visible names of the files and directories; none where no directory is."""
@@ -138,7 +152,15 @@ class FileWalk(TreeWalk):
         start_after: str | None,
     ) -> None:
         self._listing = listing
+        self._seen = ""
         super().__init__(driver, path, start_after)
 
     def children(self, directory: str) -> Iterator[FileInfo]:
-        return self._listing.children(directory, self._after)
+        return self._listing.children(directory, self._after, self._holds)
+
+    def _holds(self, directory: str) -> bool:
+        """Whether an object lies below a directory: the one that was seen last speaks
+        for all above it, or a deep chain would be searched at each level."""
+        if not below(self._seen, directory):
+            self._seen = self._listing.object_below(directory)
+        return bool(self._seen)

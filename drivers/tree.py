@@ -202,31 +202,54 @@ class Tree:
         return found
 
     def has_object(self, path: str) -> bool:
-        """Whether an object lies below a directory, however deep.
+        """Whether an object lies below a directory, however deep."""
+        return bool(self.object_below(path))
 
-        The first is enough, so this is cheap but for directories of empty ones.
+    def object_below(self, path: str) -> str:
+        """The path of some object below a directory, however deep; "" without one.
+
+        The first is enough, so this is cheap but for directories of empty ones. A chain
+        of directories is followed by one step each.
         """
         pending = [path]
-        while pending:
-            directory = pending.pop()
-            try:
-                here = self.directory(directory)
-            except OSError as error:
-                if error.errno in ABSENT:
-                    continue
-                raise
-            try:
-                with os.scandir(here) as entries:
-                    for entry in entries:
-                        if not is_visible(directory, entry.name):
-                            continue
-                        if entry.is_file(follow_symlinks=False):
-                            return True
-                        if entry.is_dir(follow_symlinks=False):
-                            pending.append(join(directory, entry.name))
-            finally:
+        above, here = "", -1
+        try:
+            while pending:
+                directory = pending.pop()
+                before = here
+                try:
+                    if before >= 0 and parent(directory) == above:
+                        name = directory.rpartition("/")[2]
+                        here = os.open(name, _OPEN, dir_fd=before)
+                    else:
+                        here = self.directory(directory)
+                except OSError as error:
+                    if error.errno in ABSENT:
+                        continue
+                    raise
+                above = directory
+                if before >= 0:
+                    os.close(before)
+                found = self._look_into(here, directory, pending)
+                if found:
+                    return found
+            return ""
+        finally:
+            if here >= 0:
                 os.close(here)
-        return False
+
+    @staticmethod
+    def _look_into(here: int, directory: str, pending: list[str]) -> str:
+        """An object right in an open directory, or ""; adds its directories."""
+        with os.scandir(here) as entries:
+            for entry in entries:
+                if not is_visible(directory, entry.name):
+                    continue
+                if entry.is_file(follow_symlinks=False):
+                    return join(directory, entry.name)
+                if entry.is_dir(follow_symlinks=False):
+                    pending.append(join(directory, entry.name))
+        return ""
 
     def rename(self, source: str, directory: int, name: str) -> None:
         """Rename a file into an open directory.

@@ -66,6 +66,9 @@ def test_any_port_only_to_bind(address: str) -> None:
         ("tcp://a:65536", "no such port"),
         ("ipc://relative", "absolute path"),
         ("ipc://", "absolute path"),
+        ("ipc:///a\0b", "control characters"),
+        ("ipc:///a\n", "control characters"),
+        ("ipc:///\udcff", "control characters"),
         (LONGEST + "x", "at most 107 bytes"),
         ("ipc:///" + "ä" * 54, "at most 107 bytes"),
     ],
@@ -85,6 +88,7 @@ def test_any_text(address: str) -> None:
 
 def test_lists() -> None:
     assert check_addresses("tcp://a:1") == ("tcp://a:1",)
+    assert check_addresses("tcp://a:1, ipc:///b") == ("tcp://a:1", "ipc:///b")
     assert check_addresses(["tcp://a:1", "tcp://b:2", "tcp://a:1"]) == (
         "tcp://a:1",
         "tcp://b:2",

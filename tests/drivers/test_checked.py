@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 from collections.abc import Callable
 from typing import Any
 
@@ -463,3 +464,33 @@ def test_a_short_write_is_no_silent_gap() -> None:
     driver.upload.takes = 3
     with pytest.raises(DataLossError, match="took 3 of 5 bytes"):
         upload.write(b"12345")
+
+
+def test_lines_and_reads_of_all_kinds_may_follow_one_another() -> None:
+    data = b"".join(b"%d\n" % (7**number) for number in range(3_000))
+    stream = CheckedReader(io.BytesIO(data), "/a", "acme")  # type: ignore[arg-type]
+    lines = data.splitlines(keepends=True)
+    assert stream.readline() == lines[0]
+    assert stream.peek().startswith(lines[1])
+    assert stream.read(len(lines[1])) == lines[1]
+    buffer = bytearray(len(lines[2]) + 20_000)
+    assert stream.readinto(buffer) == len(buffer)
+    got = b"".join(lines[:2]) + buffer + stream.readline(5)
+    assert got + b"".join(stream) == data
+    assert (stream.peek(), stream.readline(), stream.read()) == (b"", b"", b"")
+    with pytest.raises(InvalidParameterError):
+        stream.readinto(b"a constant")
+
+
+def test_a_line_is_not_read_byte_by_byte() -> None:
+    reads = 0
+
+    class Counted(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            nonlocal reads
+            reads += 1
+            return super().read(size)
+
+    stream = CheckedReader(Counted(bytes(80_000)), "/a", "acme")  # type: ignore[arg-type]
+    assert len(stream.readline()) == 80_000
+    assert reads < 20

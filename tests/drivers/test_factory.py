@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,7 +11,13 @@ import pytest
 
 from storagebus.drivers import StorageDriver, create, factory, register
 from storagebus.drivers.checked import Checked
-from storagebus.drivers.errors import InvalidParameterError, InvalidStorageDriverError
+from storagebus.drivers.errors import (
+    AccessDeniedError,
+    InvalidParameterError,
+    InvalidStorageDriverError,
+    StorageError,
+    UnavailableError,
+)
 from storagebus.drivers.inmemory import InMemoryDriver
 
 
@@ -88,6 +95,25 @@ def test_an_unknown_name_says_where_it_was_looked_for() -> None:
 def test_a_factory_that_returns_no_driver_is_refused() -> None:
     register("acme", lambda: object())  # type: ignore[arg-type, return-value]
     with pytest.raises(InvalidStorageDriverError, match="returned object"):
+        create("acme")
+
+
+@pytest.mark.parametrize(
+    ("raised", "cls"),
+    [
+        (ZeroDivisionError("division by zero"), StorageError),
+        (PermissionError(errno.EACCES, "Permission denied"), AccessDeniedError),
+        (UnavailableError("the store is down"), UnavailableError),
+    ],
+)
+def test_a_factory_that_fails_does_so_with_a_typed_error(
+    raised: Exception, cls: type[StorageError]
+) -> None:
+    def make() -> StorageDriver:
+        raise raised
+
+    register("acme", make)
+    with pytest.raises(cls):
         create("acme")
 
 

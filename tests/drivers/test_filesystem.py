@@ -20,6 +20,7 @@ from storagebus.drivers.errors import (
     PathNotFoundError,
 )
 from storagebus.drivers.filesystem import FILE_PATH_BYTES_MAX, FilesystemDriver
+from storagebus.drivers.tree import Tree
 
 pytestmark = pytest.mark.usefixtures("descriptors")
 
@@ -283,3 +284,22 @@ def test_an_error_does_not_tell_where_the_root_is(
         files.get_content("/a")
     assert str(root) not in str(caught.value)
     assert caught.value.path == "/a"
+
+
+def test_a_walk_searches_a_deep_chain_once(
+    files: StorageDriver, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = "/d" * 60
+    files.put_content(path + "/x", b"1")
+    files.put_content(path + "/y", b"2")
+    searched: list[str] = []
+    plain = Tree.object_below
+
+    def counted(tree: Tree, directory: str) -> str:
+        searched.append(directory)
+        return plain(tree, directory)
+
+    monkeypatch.setattr(Tree, "object_below", counted)
+    found = [info.path for info in files.walk("/")]
+    assert found == ["/d" * n for n in range(1, 61)] + [path + "/x", path + "/y"]
+    assert searched == ["/d"]

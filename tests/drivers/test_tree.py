@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -105,6 +106,29 @@ def test_an_object_is_found_however_deep(tree: Tree, root: Path) -> None:
     (deep / "x").touch()
     assert tree.has_object("/a")
     assert tree.has_object("/")
+    assert tree.object_below("/a") == "/a/b/c/x"
+    assert tree.object_below("/a/b/c") == "/a/b/c/x"
+    assert tree.object_below("/a/empty") == ""
+
+
+def test_a_deep_chain_is_followed_by_one_step_each(
+    tree: Tree, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deep = root.joinpath(*["d"] * 200)
+    deep.mkdir(parents=True)
+    (deep / "x").touch()
+    opened: list[str] = []
+    plain = os.open
+
+    def counted(name: str, *args: Any, **more: Any) -> int:
+        opened.append(name)
+        return plain(name, *args, **more)
+
+    monkeypatch.setattr(os, "open", counted)
+    before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+    assert tree.object_below("/") == "/d" * 200 + "/x"
+    assert len(opened) == 200
+    assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
 
 
 def test_what_lies_deeper_than_the_longest_path_is_no_object(tree: Tree) -> None:
