@@ -74,7 +74,8 @@ def check_addresses(given: object, *, bind: bool = False) -> tuple[str, ...]:
     """
     listed = given
     if isinstance(given, str):
-        listed = [part.strip() for part in given.split(",")]
+        parts = [part.strip() for part in given.split(",")]
+        listed = [part for part in parts if part] or [given]
     if not isinstance(listed, Sequence) or not 0 < len(listed) <= ADDRESSES_MAX:
         raise InvalidParameterError(
             f"endpoint: one address, or a list of 1 to {ADDRESSES_MAX}"

@@ -88,7 +88,7 @@ def test_any_text(address: str) -> None:
 
 def test_lists() -> None:
     assert check_addresses("tcp://a:1") == ("tcp://a:1",)
-    assert check_addresses("tcp://a:1, ipc:///b") == ("tcp://a:1", "ipc:///b")
+    assert check_addresses(" tcp://a:1, ipc:///b,") == ("tcp://a:1", "ipc:///b")
     assert check_addresses(["tcp://a:1", "tcp://b:2", "tcp://a:1"]) == (
         "tcp://a:1",
         "tcp://b:2",
