@@ -59,7 +59,7 @@ overlap for a moment while the slots are shared out anew."""
 SWEEP_S = 0.1
 """How late work that expires in the queue is dropped."""
 TICK_S = 1.0
-"""How late a stream's PROGRESS or idle limit is."""
+"""How late a stream's PROGRESS or idle limit is, unless its budget is short."""
 RETRY_AFTER_S = 0.2
 """What the caller is told to wait when the worker is full."""
 
@@ -92,11 +92,11 @@ class WorkerCore:
         self._lanes = lanes
         self._offers: dict[bytes, Stream] = {}
         self._orphans: set[Stream] = set()
-        self._calls = 0
-        self._open = 0
+        self._calls = self._open = 0
         self._drain = Drain()
         self._stopped = False
         self._sweep_at: float | None = None
+        self._tick_s = TICK_S
         self._reshare_at: float | None = None
         self._shared_at = 0.0
 
@@ -405,17 +405,17 @@ class WorkerCore:
             self._calls += 1
         else:
             self._open += 1
+        self._tick_s = min(self._tick_s, stream.progress_s / 2)
         stream.begin(now)
 
     def _objection(self, stream: Stream) -> StorageError | None:
         """Why a stream cannot be taken now, if so."""
         if stream.is_call:
-            most, here = self._slots * CALLS_PER_SLOT_MAX, self._calls
+            what, here, most = "calls", self._calls, self._slots * CALLS_PER_SLOT_MAX
         else:
-            most, here = self._streams_max, self._open
+            what, here, most = "streams open", self._open, self._streams_max
         if here < most:
             return None
-        what = "calls" if stream.is_call else "streams open"
         return BusyError(f"the worker has {most} {what}", retry_after_s=RETRY_AFTER_S)
 
     def _load(self, now: float) -> Load:
@@ -445,11 +445,11 @@ class WorkerCore:
         if len(self.links) > 1:
             self._reshare(now)
         if self._calls or self._open:
-            due = now + (SWEEP_S if len(self.schedule) else TICK_S)
+            due = now + (SWEEP_S if len(self.schedule) else self._tick_s)
             if self._sweep_at is None or due < self._sweep_at:
                 self._sweep_at = due
         else:
-            self._sweep_at = None
+            self._sweep_at, self._tick_s = None, TICK_S
 
     def _go_on_draining(self, now: float) -> None:
         if self._drain.is_over_time(now):

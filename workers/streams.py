@@ -181,6 +181,11 @@ class Stream(ABC):
     def shows_progress(self) -> bool:
         """Whether the job in hand is one that may take long without bytes."""
 
+    @property
+    def progress_s(self) -> float:
+        """Seconds between two PROGRESS messages."""
+        return min(PROGRESS_S, self.budget_s * PROGRESS_PART)
+
     def lane_taken(self, taken: Taken, now: float) -> None:
         """The client has what it was offered."""
         self.offered = None
@@ -209,7 +214,7 @@ class Stream(ABC):
                 self.fail(DeadlineExceededError(idle), now)
         elif (
             self.steps.done > self.told
-            and now - self.progressed >= min(PROGRESS_S, self.budget_s * PROGRESS_PART)
+            and now - self.progressed >= self.progress_s
             and self.shows_progress
         ):
             self.told = self.steps.done

@@ -22,7 +22,6 @@ from .workernode import WorkerNode
 if TYPE_CHECKING:
     from .world import World
 
-SERVICE = "default"
 PUT_BYTES_MAX = 65_536
 RETIRING_S = 0.05
 FAREWELL_S = 0.05
@@ -54,7 +53,7 @@ class BrokerNode(Node):
             (),
             (),
             broker_id=self.name,
-            services=(SERVICE,),
+            services=tuple(world.services),
             streams_max=options.streams_max,
             floor_bytes=options.floor_bytes,
             pool_bytes=options.pool_bytes,
@@ -83,6 +82,10 @@ class BrokerNode(Node):
     def arrived(self, wire: Wire, message: Message) -> None:
         """A message has come."""
         self.core.received(_peer(wire), message, self.now())
+
+    def hear_of(self, cookie: str, crashed: bool) -> None:
+        """Somebody says how a worker's process has ended."""
+        self.core.ended(cookie, crashed=crashed)
 
     def retire(self) -> None:
         """Somebody sends SIGTERM: the work of the loop's `_retire`."""

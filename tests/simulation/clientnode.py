@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from storagebus.broker.dealer import Link
 from storagebus.broker.messages import Hello, Open, parse
 from storagebus.broker.messages import Operation as RequestOperation
+from storagebus.broker.poison import DEATHS_MAX
 from storagebus.broker.wire import Message, Type
 from storagebus.client.connection import Connection
 from storagebus.client.core import ClientCore
@@ -27,12 +28,18 @@ from storagebus.client.requests import (
     Request,
     Sent,
 )
-from storagebus.drivers.errors import Executed, InvalidStateError, StorageError
+from storagebus.drivers.errors import (
+    Executed,
+    InvalidStateError,
+    PoisonRequestError,
+    StorageError,
+)
 
 from .loop import Pause, Task
 from .network import IN, Wire
 from .node import PeerNode
 from .violation import require
+from .workernode import POISON
 
 if TYPE_CHECKING:
     from .world import World
@@ -115,7 +122,15 @@ class Operation(Handle):
         request: what to do.
     """
 
-    __slots__ = ("_client", "_course", "_is_open", "_path", "_seen", "_told_end")
+    __slots__ = (
+        "_client",
+        "_course",
+        "_is_open",
+        "_path",
+        "_seen",
+        "_steps",
+        "_told_end",
+    )
 
     def __init__(self, client: ClientNode, signal: Signal, request: Request) -> None:
         self._client = client
@@ -123,6 +138,7 @@ class Operation(Handle):
         self._course = client.courses.get(self._path)
         self._is_open = request.operation is not RequestOperation.WRITE
         self._told_end = False  # what its caller ends may have news on the way
+        self._steps = client.world.steps[self._path]
         self._seen = 0  # bytes that came, or were there when an upload was opened
         super().__init__(client, client.connection, signal, request)
 
@@ -133,6 +149,11 @@ class Operation(Handle):
             self._client.doubts += 1
         if self._course is not None:
             self._follow(self._course, event)
+        if isinstance(event, Failed) and isinstance(event.error, PoisonRequestError):
+            # Who was in the same workers again and again may be suspected, too.
+            excused = self._client.world.poisonings >= DEATHS_MAX
+            is_poison = POISON in self._path
+            require(is_poison or excused, f"{self._path} is taken for poison")
         is_lost = isinstance(event, Failed) and event.error.executed is not Executed.NO
         if is_lost and not self._is_open:
             self._client.lost_claims.add(self._path)
@@ -155,6 +176,9 @@ class Operation(Handle):
             course.see(now, received=self._seen)
         elif isinstance(event, Moved):
             course.moved_at = now
+            self._steps += 1
+            steps = self._client.world.steps[self._path]
+            require(steps >= self._steps, "PROGRESS, and the driver has not moved")
 
 
 class ClientNode(PeerNode):
@@ -167,7 +191,7 @@ class ClientNode(PeerNode):
 
     Attributes:
         connection: the product's, over virtual sockets.
-        operations: what the application uses.
+        services: what the application uses.
         tasks: those that have not ended.
         doubts: attempts that failed and may have run.
         courses: what the application does now, by path.
@@ -189,10 +213,12 @@ class ClientNode(PeerNode):
         boot = f"{index}-{incarnation}".encode().ljust(16, b".")
         hello = Hello(role="client", protocol=(1, 1), boot=boot, name=self.name)
         self.connection.core = ClientCore(names, hello)
-        self.operations = Operations(
-            self, "default", world.options.deadline_s, world.chance.random
-        )
-        self.operations.lanes = Lanes(())
+        self.services = [
+            Operations(self, service, world.options.deadline_s, world.chance.random)
+            for service in world.services
+        ]
+        for operations in self.services:
+            operations.lanes = Lanes(())
         self.tasks: dict[Task, None] = {}
         self.endpoints = tuple(names)
         self.doubts = 0
@@ -330,4 +356,5 @@ class ClientNode(PeerNode):
             require(not broker.streams, f"{self.name} has streams left")
             left = list(broker.tombstones)
             require(not left, f"{self.name} has tombstones left: {left}")
-        require(not self.operations.downloads, f"{self.name} counts downloads")
+        for service in self.services:
+            require(not service.downloads, f"{self.name} counts downloads")

@@ -62,7 +62,7 @@ async def begin(script: Script) -> None:
     world = script.world
     path = script.contested_path()
     content = script.content()
-    upload = Upload(script.client.operations, path)
+    upload = Upload(script.operations, path)
     script.set_out(path)
     try:
         await script.timed(upload.open())
@@ -78,19 +78,21 @@ async def seize(script: Script) -> None:
     """Claim an upload that another client has begun, and go on with it."""
     world = script.world
     known = script.client.courses  # what this client writes itself
-    contests = [c for c in world.contests if c.path not in known]
+    contests = [
+        c for c in world.contests if script.may_use(c.path) and c.path not in known
+    ]
     if not contests:
         return
     contest = script.chance.choice(contests)
     path = contest.path
-    upload = Upload(script.client.operations, path, upload_id=contest.upload_id)
+    upload = Upload(script.operations, path, upload_id=contest.upload_id)
     script.set_out(path)
     try:
         await script.timed(upload.open())
     except StorageError:
         upload.abandon()
         return
-    before = world.store.claimed(contest.upload_id, upload.generation)
+    before = script.claimed(contest.upload_id, upload.generation)
     require(len(before) == upload.size, "a claimant was told another size")
     await _go_on(script, upload, contest, before + script.content())
 

@@ -10,6 +10,8 @@ import pytest
 
 from storagebus.broker.budget import Budget
 from storagebus.broker.core import BrokerCore
+from storagebus.broker.poison import Poison
+from storagebus.broker.roster import Roster
 from storagebus.broker.session import PeerSession
 from storagebus.broker.sessions import WorkerSession
 from storagebus.broker.switch import Switch
@@ -28,6 +30,7 @@ from storagebus.drivers.errors import Executed, PathNotFoundError, StorageError
 from storagebus.workers.core import WorkerCore
 from storagebus.workers.links import Link
 from storagebus.workers.schedule import Schedule, Task
+from storagebus.workers.streams import Stream as WorkerStream
 from storagebus.workers.uploads import Upload as WorkerUpload
 
 Patch = pytest.MonkeyPatch
@@ -221,6 +224,41 @@ def a_commit_that_is_done_is_ones_own(patch: Patch) -> None:
     patch.setattr(uploads, "is_committed", committed)
 
 
+def nobody_counts_deaths(patch: Patch) -> None:
+    """A call ends worker after worker."""
+    patch.setattr(Poison, "is_poison", lambda self, digest: False)
+
+
+def every_service_has_all_workers(patch: Patch) -> None:
+    """The broker looks for any worker that has room."""
+    candidates = Roster.pick
+
+    def pick(self: Roster, service: str, stream: bool, *, alone: bool) -> Any:
+        for name in self.services:
+            found = candidates(self, name, stream, alone=alone)
+            if found is not None:
+                return found
+        return None
+
+    patch.setattr(Roster, "pick", pick)
+
+
+def a_loop_says_that_the_driver_moves_on(patch: Patch) -> None:
+    """PROGRESS beside a driver that hangs."""
+    tick = WorkerStream.tick
+
+    def ticking(self: WorkerStream, now: float) -> None:
+        self.steps.done += 1
+        tick(self, now)
+
+    patch.setattr(WorkerStream, "tick", ticking)
+
+
+def progress_is_not_heard(patch: Patch) -> None:
+    """What takes long is given up at its deadline."""
+    patch.setattr(Stream, "_progress", lambda *_: None)
+
+
 def a_worker_keeps_what_belongs_to_nobody(patch: Patch) -> None:
     """A lost session's streams are not released."""
 
@@ -260,6 +298,10 @@ HARSH: dict[str, object] = {
     "restart_s_max": 0.1,
     "duplicate_chance": 0.1,
     "slow_chance": 0.1,
+    "rivalry": 0.0,
+    "services": 1,
+    "long_chance": 0.0,
+    "poison": 0.0,
 }
 """Options under which much is interrupted and goes on."""
 
@@ -273,16 +315,25 @@ STUCK: dict[str, object] = {
     "faults_s": 40.0,
     "provoked": 0.0,
     "stuck_chance": 0.05,
+    "services": 1,
+    "poison": 0.0,
 }
 """Options under which work hangs for long, and is given up."""
 
 RIVALS: dict[str, object] = {**HARSH, "clients": 3, "rivalry": 0.6}
 """Options under which uploads have several writers."""
 
+LONG: dict[str, object] = {"long_chance": 0.8, "slow_chance": 0.5}
+"""Options under which work takes long."""
+
 SPECIAL: dict[str, dict[str, object]] = {
     "a_commit_needs_no_session": STUCK,
     "who_goes_on_takes_an_upload_back": RIVALS,
     "a_commit_that_is_done_is_ones_own": RIVALS,
+    "nobody_counts_deaths": {"poison": 0.9, "operations": 8, "restart_s_max": 0.1},
+    "every_service_has_all_workers": {"services": 2},
+    "a_loop_says_that_the_driver_moves_on": LONG,
+    "progress_is_not_heard": LONG,
 }
 """Options other than `HARSH`, under which a mutation is noticed sooner."""
 
@@ -306,6 +357,10 @@ MUTATIONS: tuple[Callable[[Patch], None], ...] = (
     a_commit_needs_no_session,
     who_goes_on_takes_an_upload_back,
     a_commit_that_is_done_is_ones_own,
+    nobody_counts_deaths,
+    every_service_has_all_workers,
+    a_loop_says_that_the_driver_moves_on,
+    progress_is_not_heard,
     a_worker_keeps_what_belongs_to_nobody,
     the_broker_answers_twice,
 )

@@ -47,6 +47,11 @@ class Options:
         framed: messages go through their frames.
         rivalry: how much of what tasks do is to write, or to seize, an upload that
             others know of.
+        services: how many there are, each with a store and workers of its own.
+        long_chance: how many paths are such that to move, delete or commit them takes
+            longer than a deadline, while the driver moves on.
+        poison: how much of what tasks ask ends the worker that does it.
+        obituaries: somebody tells the brokers how workers have ended.
     """
 
     seed: int
@@ -91,6 +96,10 @@ class Options:
     threaded: bool = False
     framed: bool = False
     rivalry: float = 0.0
+    services: int = 1
+    long_chance: float = 0.0
+    poison: float = 0.0
+    obituaries: bool = False
 
     @classmethod
     def drawn(cls, seed: int, **given: object) -> Options:
@@ -147,6 +156,10 @@ class Options:
             threaded=chance.random() < 0.5,
             framed=chance.random() < 0.25,
             rivalry=some(0.3, 0.1, 0.5),
+            services=chance.choice((1, 1, 1, 2)),
+            long_chance=some(0.3, 0.1, 0.5),
+            poison=some(0.2, 0.02, 0.2),
+            obituaries=chance.random() < 0.5,
         )
         return replace(drawn, **given)  # type: ignore[arg-type]
 

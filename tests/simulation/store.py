@@ -16,6 +16,7 @@ from storagebus.drivers.refusals import no_upload, superseded
 from storagebus.drivers.shelf import Shelf, Stored
 
 from .ledger import Ledger
+from .violation import require
 
 MOD_TIME = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -42,14 +43,16 @@ class Store:
 
     Args:
         ledger: told of every change that can be seen.
+        service: whose it is; all its paths begin with that name.
 
     Attributes:
         shelf: the objects.
         uploads: those in the making, by name.
     """
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: Ledger, service: str) -> None:
         self.ledger = ledger
+        self.service = service
         self.shelf = Shelf()
         self.uploads: dict[str, StoredUpload] = {}
         self._kept: dict[str, StoredUpload] = {}
@@ -57,6 +60,11 @@ class Store:
         self._claimed: dict[tuple[str, int], bytes] = {}
         self._identities = 0
         self._uploads_begun = 0
+
+    def check_home(self, path: str) -> None:
+        """No service does what another was asked for."""
+        is_here = path.startswith(f"/{self.service}/")
+        require(is_here, f"{path} was asked of {self.service}")
 
     def content(self, path: str) -> bytes:
         """An object's bytes.
@@ -69,6 +77,7 @@ class Store:
 
     def put(self, path: str, content: bytes) -> str:
         """Store an object; returns its identity."""
+        self.check_home(path)
         self._identities += 1
         identity = f"v{self._identities}"
         blocks = Blocks((content,) if content else ())
@@ -95,8 +104,10 @@ class Store:
     def begin(self, path: str, start: bytes) -> StoredUpload:
         """A new upload."""
         self.shelf.check_free(path)
+        self.check_home(path)
         self._uploads_begun += 1
-        upload = StoredUpload(path, f"u{self._uploads_begun}", bytearray(start))
+        name = f"{self.service}-{self._uploads_begun}"
+        upload = StoredUpload(path, name, bytearray(start))
         self.uploads[upload.upload_id] = upload
         return upload
 

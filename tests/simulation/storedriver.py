@@ -97,6 +97,7 @@ class StoreDriver(StorageDriver):
         if_match: str | None = None,
     ) -> Reader:
         self.mishaps.strike_before()
+        self._store.check_home(path)
         stored = self._store.shelf.get(path)
         if if_match is not None and if_match != stored.identity:
             raise changed(path)
@@ -120,6 +121,7 @@ class StoreDriver(StorageDriver):
 
     def stat(self, path: str) -> FileInfo:
         self.mishaps.strike_before()
+        self._store.check_home(path)
         stored = self._store.shelf.find(path)
         if stored is not None:
             return stored.info(path)

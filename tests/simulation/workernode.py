@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING
 
 from storagebus.broker.messages import Hello, Operation
@@ -26,6 +27,12 @@ if TYPE_CHECKING:
     from .world import World
 
 GRACE_S = 5.0
+POISON = "/poison/"
+"""In a path: whoever does what is asked there is ended by it."""
+LONG = "-long"
+"""At the end of a path: what is done there takes long."""
+STEP_PART = 0.125
+"""Between two steps of what takes long, as a part of the deadline."""
 
 
 class WorkerNode(PeerNode):
@@ -38,20 +45,25 @@ class WorkerNode(PeerNode):
 
     Attributes:
         core: the machine.
+        cookie: by which it is known to whoever says how it has ended.
     """
 
     def __init__(self, world: World, index: int, incarnation: int) -> None:
         super().__init__(world, f"w{index}")
         self.index = index
         chance, options = world.chance, world.options
-        self._driver = StoreDriver(world.store, chance.choice((1, 1_000, 5_000)))
+        service = index % options.services
+        store = world.stores[service]
+        self.cookie = f"w{index}-{incarnation}" if options.obituaries else ""
+        self._driver = StoreDriver(store, chance.choice((1, 1_000, 5_000)))
         self._checked = Checked(self._driver)
         hello = Hello(
             role="worker",
             protocol=(1, 1),
             boot=f"{index}-{incarnation}".encode().ljust(16, b"."),
             name=self.name,
-            service="default",
+            service=world.services[service],
+            cookie=self.cookie,
             driver=self._driver.name,
             api_version=self._driver.api_version,
             capabilities=self._driver.capabilities.to_fields(),
@@ -119,6 +131,10 @@ class WorkerNode(PeerNode):
         work_s = chance.uniform(0.0, options.driver_s_max)
         if self.world.faulty and chance.random() < options.slow_chance:
             work_s += chance.uniform(0.0, options.slow_s_max)
+        path = task.stream.request.path  # type: ignore[attr-defined]
+        if POISON in path:
+            self.world.loop.after(work_s, self.world.poisoned, self, path)
+            return
         stuck = self.world.faulty and chance.random() < options.stuck_chance
         if stuck and chance.random() < 0.5:
             self._hang(task)
@@ -126,10 +142,27 @@ class WorkerNode(PeerNode):
         wish = _wish(task)
         if wish is not None:
             self.world.ledger.starts(wish[1])
+            if wish[0] is not Kind.PUT and wish[1].endswith(LONG):
+                work_s += self._take_steps(task, path)
         if task.stream.is_call:
             late_s = self.now() - task.asked - task.stream.budget_s
             require(late_s < 0.0, "a call was begun after its time")
         self.world.loop.after(work_s / 2, self._work, task, work_s / 2, stuck)
+
+    def _take_steps(self, task: Task, path: str) -> float:
+        """Driver work moves on for longer than a deadline; returns how long."""
+        deadline_s = self.world.options.deadline_s
+        task.expires = inf  # it has begun
+        count = self.world.chance.randint(8, 14)
+        for number in range(count):
+            moment = number * deadline_s * STEP_PART
+            self.world.loop.after(moment, self.do, self._take_step, task, path)
+        return count * deadline_s * STEP_PART
+
+    def _take_step(self, task: Task, path: str) -> None:
+        if task not in self._stuck:
+            task.stream.steps.done += 1
+            self.world.steps[path] += 1
 
     def _work(self, task: Task, rest_s: float, stuck: bool) -> None:
         """The moment at which the store does it."""

@@ -22,6 +22,7 @@ from .clientnode import ClientNode, Course
 from .ledger import Kind, Write
 from .loop import Pause
 from .violation import require
+from .workernode import LONG, POISON
 
 if TYPE_CHECKING:
     from .world import World
@@ -42,18 +43,25 @@ class Script:
         world: where it happens.
         client: its process.
         number: which of the client's tasks.
+        service: number of the service that it uses.
 
     Attributes:
         world, client: as above.
+        operations: the service.
         chance: its own.
         failure: of the last read that failed.
     """
 
-    def __init__(self, world: World, client: ClientNode, number: int) -> None:
+    def __init__(
+        self, world: World, client: ClientNode, number: int, service: int
+    ) -> None:
         self.world = world
         self.client = client
+        self.operations = client.services[service]
         self.chance = Random(world.chance.random())
-        self._home = f"/{client.name}.{client.incarnation}/t{number}"
+        self._store = world.stores[service]
+        self._name = f"{client.name}.{client.incarnation}/t{number}"
+        self._home = f"/{self._store.service}/{self._name}"
         self._count = 0
         self._paths: list[str] = []
         self.failure: StorageError | None = None
@@ -63,21 +71,32 @@ class Script:
         for _ in range(operations):
             if self.chance.random() < 0.3:
                 await self.client.sleep(self.chance.uniform(0.0, 3.0))
-            if self.chance.random() < self.world.options.rivalry:
+            dice = self.chance.random()
+            if dice < self.world.options.poison:
+                act = Script.poison
+            elif dice - self.world.options.poison < self.world.options.rivalry:
                 act = self.chance.choice((contest.begin, contest.begin, contest.seize))
             else:
                 (act,) = self.chance.choices(list(_ACTS), list(_ACTS.values()))
             await act(self)
 
-    async def farewell(self) -> None:
-        """All is healed: now everything must succeed."""
-        path = self._new_path()
+    async def farewell(self, ending: str) -> None:
+        """All is healed: now everything must succeed.
+
+        Args:
+            ending: of the path, which may say that to delete it takes long.
+        """
+        path = f"{self._home}/farewell{ending}"
         content = self.world.ledger.content(10)
-        put = self.client.operations.put(path, content)
+        put = self.operations.put(path, content)
         error = await self.write(Write(Kind.PUT, path, content), put)
         require(error is None, f"after all was healed: {error!r}")
         got = await self._read(path)
         require(got == content, f"after all was healed: {self.failure!r}")
+        delete = certainty.delete(self.operations, path)
+        self.set_out(path)
+        error = await self.write(Write(Kind.DELETE, path, None), delete)
+        require(error is None, f"after all was healed: {error!r}")
 
     # -- writing --------------------------------------------------------------
 
@@ -85,7 +104,7 @@ class Script:
         """Store an object, in one message or as an upload."""
         path = self._some_path()
         content = self.content()
-        operations = self.client.operations
+        operations = self.operations
         if self.chance.random() < 0.6:
             await self.write(
                 Write(Kind.PUT, path, content), operations.put(path, content)
@@ -103,8 +122,10 @@ class Script:
             return
         destination = self._new_path()
         content = self.world.ledger.held(source)
-        move = certainty.move(self.client.operations, source, destination)
+        move = certainty.move(self.operations, source, destination)
         write = Write(Kind.MOVE, destination, content, source=source)
+        self.set_out(source)
+        self.client.courses[destination] = self.client.courses[source]
         await self.write(write, move)
         self._paths.remove(source)  # a path is moved from once
 
@@ -114,14 +135,30 @@ class Script:
         if path is None:
             return
         self._paths.remove(path)  # a path is deleted once
-        delete = certainty.delete(self.client.operations, path)
+        delete = certainty.delete(self.operations, path)
+        self.set_out(path)
         await self.write(Write(Kind.DELETE, path, None), delete)
+
+    async def poison(self) -> None:
+        """Ask for what ends whoever does it, as applications do: again and again."""
+        self._count += 1
+        path = f"/{self._store.service}{POISON}{self._name}/{self._count}"
+        for _ in range(self.chance.randint(1, 4)):
+            try:
+                if self._count % 2:
+                    await self.timed(self.operations.stat(path))
+                else:
+                    await self.timed(self.operations.put(path, b"poison"))
+            except StorageError as error:
+                self.world.count("poison", error)
+            else:
+                require(False, f"{path} has ended well")
 
     async def upload(self) -> None:
         """Write an object piece by piece, perhaps in two sessions."""
         path = self._some_path()
         content = self.content()
-        upload = Upload(self.client.operations, path)
+        upload = Upload(self.operations, path)
         self.set_out(path)
         if await self._fill(upload, path, content):
             await self._finish(upload, path, content)
@@ -129,13 +166,13 @@ class Script:
 
     async def continue_upload(self) -> None:
         """Go on with an upload that a client which has died left behind."""
-        left = self.world.take_left_upload()
+        left = self.world.take_left_upload(self._store.service)
         if left is None:
             await self.put()
             return
         path, upload_id, content = left
         self._paths.append(path)
-        upload = Upload(self.client.operations, path, upload_id=upload_id)
+        upload = Upload(self.operations, path, upload_id=upload_id)
         self.set_out(path)
         if await self._fill(upload, path, content):
             await self._finish(upload, path, content)
@@ -191,7 +228,7 @@ class Script:
         except StorageError:
             return
         by_name = self.chance.random() < 0.5
-        operations = self.client.operations
+        operations = self.operations
         again = (
             Upload(operations, path, upload_id=upload.upload_id)
             if by_name
@@ -233,7 +270,7 @@ class Script:
         return error
 
     def _check_durable(self, upload: Upload) -> None:
-        stored = self.world.store.uploads.get(upload.upload_id)
+        stored = self._store.uploads.get(upload.upload_id)
         if stored is not None:
             require(
                 upload.durable <= len(stored.data),
@@ -245,7 +282,7 @@ class Script:
 
     async def read(self) -> None:
         """Read an object of anybody."""
-        paths = self.world.ledger.paths()
+        paths = [path for path in self.world.ledger.paths() if self.may_use(path)]
         path = self.chance.choice(paths) if paths else self._some_path()
         start = self.chance.choice((0, 0, 0, 1, 700))
         length = self.chance.choice((None, None, 1, 900))
@@ -259,7 +296,7 @@ class Script:
         give_up_chance: float = 0.0,
     ) -> bytes | None:
         ledger, since = self.world.ledger, self.world.loop.now
-        reading = Reading(self.client.operations, path, start, length)
+        reading = Reading(self.operations, path, start, length)
         got = bytearray()
         whole = False
         try:
@@ -301,7 +338,7 @@ class Script:
         path = self._some_path()
         ledger, since = self.world.ledger, self.world.loop.now
         try:
-            info = await self.timed(self.client.operations.stat(path))
+            info = await self.timed(self.operations.stat(path))
         except PathNotFoundError:
             require(None in ledger.seen(path, since), f"{path} was always there")
         except StorageError:
@@ -312,7 +349,7 @@ class Script:
 
     async def list(self) -> None:
         """List this task's own directory, which nobody else changes."""
-        listing = Listing(self.client.operations, self._home)
+        listing = Listing(self.operations, self._home)
         self.set_out(self._home)
         try:
             names = await self.timed(listing.gather(), self._home)
@@ -326,7 +363,7 @@ class Script:
 
     async def walk(self) -> None:
         """Walk this task's own directory."""
-        walking = Walking(self.client.operations, self._home, None)
+        walking = Walking(self.operations, self._home, None)
         names = []
         try:
             await self.timed(walking.open())
@@ -387,11 +424,22 @@ class Script:
     def contested_path(self) -> str:
         """A path outside of what this task alone writes."""
         self._count += 1
-        return f"/contested{self._home}/{self._count}"
+        return f"/{self._store.service}/contested/{self._name}/{self._count}"
+
+    def may_use(self, path: str) -> bool:
+        """Whether a path is one of this task's service."""
+        return path.startswith(f"/{self._store.service}/")
+
+    def claimed(self, upload_id: str, generation: int) -> bytes:
+        """What an upload held when it was claimed."""
+        return self._store.claimed(upload_id, generation)
 
     def _new_path(self) -> str:
         self._count += 1
         path = f"{self._home}/{self._count}"
+        long_chance = self.world.options.long_chance
+        if long_chance and self.chance.random() < long_chance:
+            path += LONG
         self._paths.append(path)
         return path
 

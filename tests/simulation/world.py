@@ -7,6 +7,7 @@ from collections.abc import Callable
 from random import Random
 from typing import Any
 
+from storagebus.broker.poison import DEATHS_MAX, UNEXPLAINED_MAX
 from storagebus.drivers.errors import StorageError
 
 from . import faults
@@ -20,7 +21,7 @@ from .options import Options
 from .store import Store
 from .transcript import Transcript
 from .violation import require
-from .workernode import WorkerNode
+from .workernode import LONG, WorkerNode
 from .workload import Script
 
 LATE_S = 9.0
@@ -28,6 +29,11 @@ LATE_S = 9.0
 which a message can be under way on a connection that nobody has given up yet."""
 FINISH_S_MAX = 600.0
 """How long after the last fault an application may still be busy."""
+OBITUARY_S_MAX = 0.5
+"""Between the end of a worker's process and the news of how it ended."""
+POISONED_MAX = DEATHS_MAX + UNEXPLAINED_MAX
+"""Workers that a call may end while one broker gives it away: a few of whose endings it
+has heard, and a few of which it has not yet."""
 RECOVERY_S = 10.0
 """After the last fault everybody has found whom he lost."""
 REST_S = 12.0
@@ -43,6 +49,8 @@ class World:
     Attributes:
         faulty: whether faults still happen.
         brokers, workers, clients: those that live, by index.
+        services, stores: their names, and what is behind them.
+        steps: those of driver work that takes long, by path.
         contests: uploads with more than one writer.
         tally: how operations have ended: how often well, or with which error.
     """
@@ -53,12 +61,16 @@ class World:
         self.loop = Loop()
         self.transcript = Transcript(lambda: self.loop.now)
         self.ledger = Ledger(lambda: self.loop.now, LATE_S)
-        self.store = Store(self.ledger)
+        self.services = [f"s{number}" for number in range(options.services)]
+        self.stores = [Store(self.ledger, name) for name in self.services]
         self.brokers: dict[int, BrokerNode] = {}
         self.workers: dict[int, WorkerNode] = {}
         self.clients: dict[int, ClientNode] = {}
         self.faulty = True
         self.contests: list[Contest] = []
+        self.steps: Counter[str] = Counter()
+        self._poisoned: Counter[str] = Counter()
+        self._brokers_started = 0
         self.tally: Counter[tuple[str, str]] = Counter()
         self.network = Network(
             self.loop, self.chance, options, self.brokers, self.transcript
@@ -69,7 +81,7 @@ class World:
         self.loop.after_step = self.check
         for index in range(options.brokers):
             self._start_broker(index)
-        for index in range(options.workers):
+        for index in range(self._workers):
             self._start_worker(index)
         for index in range(options.clients):
             self._start_client(index)
@@ -85,9 +97,14 @@ class World:
         self.heal()
         self._let_finish()
         self.loop.run(self.loop.now + RECOVERY_S)
-        for client in self.clients.values():
-            client.begin_task(Script(self, client, 99).farewell())
-        self._let_finish()
+        for number in range(self.options.services):
+            for client in self.clients.values():
+                self._say_farewell(client, number, "")
+            self._let_finish()
+            if self.options.long_chance:
+                # One alone, as the others would have to wait for what takes long.
+                self._say_farewell(next(iter(self.clients.values())), number, LONG)
+                self._let_finish()
         self.loop.run(self.loop.now + REST_S)
         for node in (*self.brokers.values(), *self.workers.values()):
             node.check_rest()
@@ -154,10 +171,10 @@ class World:
         """Nobody shall go on with it; not said by those who die."""
         self._uploads.pop(upload_id, None)
 
-    def take_left_upload(self) -> tuple[str, str, bytes] | None:
+    def take_left_upload(self, service: str) -> tuple[str, str, bytes] | None:
         """Path, name and content of an upload whose client has died."""
         for upload_id, (client, path, content) in self._uploads.items():
-            if client.is_dead:
+            if client.is_dead and path.startswith(f"/{service}/"):
                 del self._uploads[upload_id]
                 return path, upload_id, content
         return None
@@ -182,12 +199,35 @@ class World:
         self.transcript.note(worker.name, "is killed")
         self.worker_ended(worker)
 
-    def worker_ended(self, worker: WorkerNode) -> None:
+    def worker_ended(self, worker: WorkerNode, *, crashed: bool = False) -> None:
         """A worker is gone, in good order or not; another follows."""
         if self.workers.pop(worker.index, None) is not None:
             worker.die()
             self.network.died(worker)
             self._later(self._start_worker, worker.index)
+            if self.options.obituaries:
+                told_s = self.chance.uniform(0.0, OBITUARY_S_MAX)
+                self.loop.after(told_s, self._tell_ending, worker, crashed)
+
+    def poisoned(self, worker: WorkerNode, path: str) -> None:
+        """A worker has done what ends it."""
+        if worker.is_dead:
+            return
+        self.transcript.note(worker.name, f"is ended by {path}")
+        self._poisoned[path] += 1
+        most = POISONED_MAX * self._brokers_started
+        deaths = self._poisoned[path]
+        require(deaths <= most, f"{deaths} workers were ended by {path}")
+        self.worker_ended(worker, crashed=True)
+
+    @property
+    def poisonings(self) -> int:
+        """How many workers were ended by what they were asked."""
+        return self._poisoned.total()
+
+    def _tell_ending(self, worker: WorkerNode, crashed: bool) -> None:
+        for broker in self.brokers.values():
+            broker.do(broker.hear_of, worker.cookie, crashed)
 
     def crash_client(self, client: ClientNode) -> None:
         """Kill a client, and start another in its place."""
@@ -201,7 +241,12 @@ class World:
         pause_s = self.chance.uniform(0.0, self.options.restart_s_max)
         self.loop.after(pause_s, start, index)
 
+    @property
+    def _workers(self) -> int:
+        return max(self.options.workers, self.options.services)
+
     def _start_broker(self, index: int) -> None:
+        self._brokers_started += 1
         broker = self.brokers[index] = BrokerNode(self, index)
         broker.start()
         self.transcript.note(broker.name, "starts")
@@ -220,7 +265,8 @@ class World:
         for broker in range(self.options.brokers):
             self.network.dial(client, broker)
         for number in range(self.options.tasks):
-            script = Script(self, client, number)
+            service = self.chance.randrange(self.options.services)
+            script = Script(self, client, number, service)
             client.begin_task(script.run(self.options.operations))
 
     def _let_finish(self) -> None:
@@ -231,11 +277,15 @@ class World:
         busy = [c.name for c in self.clients.values() if c.tasks]
         require(not busy, f"{busy} are still busy {FINISH_S_MAX:.0f} s after the end")
 
+    def _say_farewell(self, client: ClientNode, service: int, ending: str) -> None:
+        script = Script(self, client, 99 + service, service)
+        client.begin_task(script.farewell(ending))
+
     def _is_complete(self) -> bool:
         options = self.options
         return (
             len(self.brokers) == options.brokers
-            and len(self.workers) == options.workers
+            and len(self.workers) == self._workers
             and len(self.clients) == options.clients
         )
 

@@ -394,6 +394,20 @@ def test_a_long_commit_shows_progress(bench, client):
     assert isinstance(client.end, Result)
 
 
+def test_progress_is_in_time_for_a_short_budget(bench, client):
+    """At least every quarter of it, or a deadline of a second ends what moves on."""
+    client = Client(bench, "/b", budget_ms=900).run()
+    client.data(b"abcd").run().say(Type.COMMIT)
+    task = bench.tasks[0]
+    for number in range(1, 20):
+        task.stream.steps.done += 1
+        bench.tick(0.35)
+        client.look()
+        assert client.kinds.count(Type.PROGRESS) >= number, number
+    client.run()
+    assert isinstance(client.end, Result)
+
+
 def test_a_silent_client_leaves_a_kept_upload(bench, client, writer):
     client.data(b"abcd").run()
     bench.tick(602)
