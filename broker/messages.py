@@ -14,6 +14,9 @@ from typing import Any, TypeVar
 
 from ..drivers.contract import FileInfo
 from ..drivers.errors import (
+    BusyError,
+    CancelledError,
+    DeadlineExceededError,
     ProtocolError,
     StorageError,
     UnavailableError,
@@ -75,6 +78,8 @@ class Operation(IntEnum):
 
 UNFENCED = frozenset({Operation.PUT, Operation.MOVE, Operation.DELETE})
 """Operations that change something at once, and have no claim to fence them off."""
+UNTOLD = 1
+"""Code of a DETACH whose client has not got ACCEPT, and so does not know the upload."""
 DOWNLOADS = frozenset({Operation.LIST, Operation.WALK, Operation.READ})
 UPLOADS = frozenset({Operation.WRITE})
 STREAMS = DOWNLOADS | UPLOADS
@@ -97,6 +102,11 @@ may be done twice. A move or delete may take long, and must not run again."""
 
 OWN_FAULTS = frozenset({StorageError.code, UnavailableError.code})
 """Errors that speak against a worker, and not against what it was asked."""
+NOT_BEGUN = frozenset(
+    error.code
+    for error in (BusyError, CancelledError, DeadlineExceededError, UnavailableError)
+)
+"""Errors with which a worker may answer what its driver was never given."""
 
 
 class Reason(IntEnum):

@@ -27,8 +27,10 @@ from .backlog import Backlog
 from .budget import Budget, Flow
 from .messages import (
     INLINE_BYTES_MAX,
+    NOT_BEGUN,
     OWN_FAULTS,
     STREAMS,
+    UNTOLD,
     error_message,
     pack_vouched,
 )
@@ -204,7 +206,8 @@ class Switch:
             return  # it has ended; what was under way is ignored
         relayed = relay.to_client(self.budget, stream, message)
         stream.answered = True
-        if stream.suspect is not None:
+        begun = message.type is not Type.ERROR or message.code not in NOT_BEGUN
+        if stream.suspect is not None and begun:
             self.poison.clear(stream.suspect)
             stream.suspect = None
         client = stream.client
@@ -252,7 +255,8 @@ class Switch:
             if stream.given_up is None:
                 stream.given_up = now
             sent = stream.flow.forwarded if stream.flow and stream.upload else 0
-            self._to_worker(stream, Message(Type.DETACH, offset=sent))
+            code = UNTOLD if stream.upload and not stream.answered else 0
+            self._to_worker(stream, Message(Type.DETACH, code=code, offset=sent))
         client.streams.clear()
 
     def worker_lost(self, worker: WorkerSession, now: float) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 from ..broker.flow import Inflow, Outflow
 from ..broker.messages import (
     DOWNLOADS,
+    UNTOLD,
     UPLOADS,
     Accepted,
     Progress,
@@ -363,8 +364,10 @@ class Upload(Stream):
 
     def abandon(self) -> Message:
         self._pending.clear()
-        cancelled = self._ending is Type.CANCEL
-        return self._end_message(Type.CANCEL if cancelled else self.ends_with)
+        if self._ending is Type.CANCEL:
+            return self._end_message(Type.CANCEL)
+        code = 0 if self._accepted else UNTOLD
+        return self._end_message(self.ends_with)._replace(code=code)
 
     def _more(self, message: Message, now: float, out: Output) -> None:
         if message.type is Type.ACCEPT:

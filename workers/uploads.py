@@ -20,7 +20,7 @@ from collections import deque
 from enum import Enum
 
 from ..broker.flow import Inflow
-from ..broker.messages import LANE_MEMORY, Accepted, Progress, pack
+from ..broker.messages import LANE_MEMORY, UNTOLD, Accepted, Progress, pack
 from ..broker.wire import (
     BUDGET_MS_DEFAULT,
     CHUNK_BYTES_MAX,
@@ -113,7 +113,8 @@ class Upload(Stream):
 
     def received(self, message: Message, now: float) -> None:
         kind = message.type
-        if kind is Type.CANCEL:
+        untold = kind is Type.DETACH and message.code == UNTOLD and self._is_new
+        if kind is Type.CANCEL or untold:
             self._takes_back_commit()
             self._ending = _Ending.DROP
             self._waiting.clear()
@@ -322,7 +323,11 @@ class Upload(Stream):
         """Whether an upload was given up before its client could learn its name. It
         is empty, and kept it would take the place of one that the client has kept."""
         given_up = self._ending is not None or self._error is not None
-        return given_up and not (self.request.append or self.request.upload_id)
+        return given_up and self._is_new
+
+    @property
+    def _is_new(self) -> bool:
+        return not (self.request.append or self.request.upload_id)
 
     def _report(self) -> None:
         if self._writer is None or self._ending is not None:

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import pytest
 from scene import Scene, Sent
 
-from storagebus.broker.messages import BUS_SERVICE, Open, Operation, error_of, pack
+from storagebus.broker.messages import (
+    BUS_SERVICE,
+    Open,
+    Operation,
+    error_message,
+    error_of,
+    pack,
+)
 from storagebus.broker.poison import (
     DEATHS_MAX,
     REMEMBERED_MAX,
@@ -14,7 +22,12 @@ from storagebus.broker.poison import (
     digest_of,
 )
 from storagebus.broker.wire import TERMINAL, Message, Type, pack_map
-from storagebus.drivers.errors import PoisonRequestError
+from storagebus.drivers.errors import (
+    CancelledError,
+    PathNotFoundError,
+    PoisonRequestError,
+    StorageError,
+)
 
 BAD, GOOD = b"bad", b"good"
 
@@ -153,6 +166,26 @@ def test_the_call_that_ends_every_worker_is_refused_in_the_end() -> None:
     assert scene.core.counters["poisoned"] == 1
     assert scene.core.counters["workers_crashed"] == DEATHS_MAX
     assert opened(scene.open("c1", 10, Operation.STAT, "/good"))
+
+
+@pytest.mark.parametrize("answer", [CancelledError(), PathNotFoundError()])
+def test_only_who_was_begun_is_cleared_by_an_answer(answer: StorageError) -> None:
+    """What was given up while it waited has shown nothing."""
+    scene = Scene()
+    scene.greet("c1")
+    for number in range(DEATHS_MAX):
+        name = f"w{number}"
+        scene.greet(name, cookie=name)
+        scene.open("c1", 2 * number + 1, Operation.STAT, "/bad")
+        if number == DEATHS_MAX - 1:
+            scene.raw(name, error_message(answer, 1).in_session(scene.epochs[name]))
+            scene.open("c1", 2 * number + 2, Operation.STAT, "/bad")
+        scene.lose(name)
+        scene.core.ended(name, crashed=True)
+    scene.greet("w9", cookie="w9")
+    sent = scene.open("c1", 99, Operation.STAT, "/bad")
+    is_cleared = isinstance(answer, PathNotFoundError)
+    assert bool(opened(sent)) is is_cleared
 
 
 def test_suspects_get_a_worker_one_by_one() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from scene import Scene
 
 from storagebus.broker.messages import (
+    UNTOLD,
     Open,
     Operation,
     Vouched,
@@ -77,6 +78,17 @@ def test_a_full_queue_names_itself_and_a_time_to_wait() -> None:
     assert message.code == BusyError.code
     assert message.map()["retry_after_s"] > 0
     assert scene.core.counters["busy"] == 1
+
+
+def test_a_worker_hears_whether_a_lost_client_was_told_of_its_upload() -> None:
+    scene = Scene()
+    scene.greet("w1", slots=1)
+    scene.greet("c1")
+    scene.open("c1", 1, Operation.WRITE)
+    scene.open("c1", 2, Operation.WRITE)
+    scene.say("w1", Type.ACCEPT, 1, limit=1000)
+    sent = scene.raw("c1", Message(Type.GOAWAY, epoch=scene.epochs["c1"]))
+    assert [(m.stream, m.code) for _, m in sent] == [(1, 0), (2, UNTOLD)]
 
 
 def test_detached_streams_end_without_a_client() -> None:

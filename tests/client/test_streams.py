@@ -10,7 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from storagebus.broker.flow import ACK_BYTES_MAX, ACK_BYTES_MIN
-from storagebus.broker.messages import Accepted, Operation, Progress, Result
+from storagebus.broker.messages import (
+    UNTOLD,
+    Accepted,
+    Operation,
+    Progress,
+    Result,
+)
 from storagebus.broker.wire import CHUNK_BYTES_MAX, Flag, Message, Type
 from storagebus.client.requests import (
     Accepting,
@@ -243,6 +249,15 @@ class TestUpload:
         assert scene.end("k", Type.DETACH) == []
         sent = scene.say(Type.CREDIT, 1, offset=3, limit=100)
         assert [m.type for m in sent] == [Type.DATA, Type.DETACH]
+
+    def test_who_has_got_no_accept_says_so(self) -> None:
+        scene = uploading()
+        scene.open("new", Operation.WRITE)
+        scene.take()
+        (known,) = scene.after(scene.core.abandon("k", scene.now))
+        (unknown,) = scene.after(scene.core.abandon("new", scene.now))
+        assert (known.type, known.code) == (Type.DETACH, 0)
+        assert (unknown.type, unknown.code) == (Type.DETACH, UNTOLD)
 
     def test_cancel_goes_out_at_once_and_drops_the_rest(self) -> None:
         scene = uploading(limit=3)

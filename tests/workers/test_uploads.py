@@ -5,6 +5,7 @@ import random
 import pytest
 
 from storagebus.broker.messages import (
+    UNTOLD,
     Accepted,
     Operation,
     Progress,
@@ -261,6 +262,19 @@ def test_a_new_upload_that_nobody_has_heard_of_is_dropped(bench):
     client.run()
     assert isinstance(client.end, CancelledError)
     assert bench.store.writers[0].end == "cancel"
+
+
+def test_a_new_upload_whose_client_got_no_accept_is_dropped(bench, client, writer):
+    """ACCEPT had left, and did not arrive: a later upload may be kept by now."""
+    client.say(Type.DETACH, code=UNTOLD).run()
+    assert isinstance(client.end, CancelledError)
+    assert writer.end == "cancel"
+
+
+def test_a_continued_upload_whose_client_got_no_accept_is_kept(bench):
+    client = Client(bench, upload_id="u").run()
+    client.say(Type.DETACH, code=UNTOLD).run()
+    assert bench.store.writers[0].end == "keep"
 
 
 @pytest.mark.parametrize("arguments", [{"append": True}, {"upload_id": "u"}])
