@@ -476,7 +476,7 @@ class Upload:
 
     def _relax(self) -> None:
         """A call has ended well: what it has left to be sent may take its time."""
-        if self._handle is not None:
+        if self._handle is not None and self._whole is None:
             self._handle.relax()
 
     def _continued(self) -> Open:

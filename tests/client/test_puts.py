@@ -87,3 +87,14 @@ def test_what_got_further_has_the_deadline_anew() -> None:
     assert last.request.budget_s == pytest.approx(20.0, abs=0.1)
     assert last.request.mark == 1, "the bytes that were there before are no progress"
     transport.close()
+
+
+def test_what_it_does_again_has_no_more_time_because_it_was_opened() -> None:
+    """That is one of its steps, and not the end of the call."""
+    transport = Script()
+    last = Stream()
+    for stream in (Slow(transport, 25.0, 10.0), Stream(UnsupportedMethodError()), last):
+        transport.add(*write(stream))
+    put(transport)
+    assert not last.relaxed
+    transport.close()
