@@ -12,6 +12,7 @@ from enum import Enum
 from functools import wraps
 from typing import Any, BinaryIO, Concatenate, ParamSpec, TypeVar, cast
 
+from .answers import check_info, check_url
 from .arguments import (
     Buffer,
     check_bytes,
@@ -160,7 +161,7 @@ class Checked(StorageDriver):
 
     @_typed
     def stat(self, path: str) -> FileInfo:
-        return self._driver.stat(check_path(path, root=True))
+        return check_info(path, self._driver.stat(check_path(path, root=True)))
 
     @_typed
     def list(self, path: str) -> list[str]:
@@ -189,7 +190,7 @@ class Checked(StorageDriver):
         check_expires(expires)
         if method not in REDIRECT_METHODS:
             return None
-        return self._driver.redirect_url(path, method, expires)
+        return check_url(path, self._driver.redirect_url(path, method, expires))
 
     @_typed
     def walk(self, path: str, start_after: str | None = None) -> Walk:

@@ -111,7 +111,7 @@ class LosesRepeatedNames(Mutant):
 
 class NaiveTimes(Mutant):
     caught_by = "stat.mod-time-is-now"
-    says = "expected a zone"
+    says = "mod_time without a zone"
 
     def stat(self, path: str) -> FileInfo:
         info = super().stat(path)
