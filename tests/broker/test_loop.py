@@ -21,6 +21,7 @@ from bus import PATIENCE_S, TestPeer, running, settings_at, until
 
 from storagebus.broker import dealer
 from storagebus.broker.dealer import HEARTBEAT_TIMEOUT_MS, Link
+from storagebus.broker.filelimit import raise_file_limit
 from storagebus.broker.loop import Broker, run
 from storagebus.broker.messages import Farewell, Operation, Reason, parse
 from storagebus.broker.session import PeerSession, State
@@ -320,6 +321,7 @@ def test_farewell(broker: Broker, join: Join) -> None:
 
 @pytest.mark.slow
 def test_a_thousand_clients(broker: Broker, join: Join) -> None:
+    raise_file_limit()
     worker = join(broker.workers[0], "worker", slots=2000)
     clients = [join(broker.clients[0], "client") for _ in range(1000)]
     for client in clients:
