@@ -4,6 +4,7 @@ deadline, and the next good call works."""
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -151,12 +152,14 @@ def test_no_permission(client: Client, root: Path) -> None:
         folder.rmdir()
     else:
         folder = root / "locked"
-        folder.mkdir(mode=0o500)
+        folder.mkdir()
+        (folder / "b").touch()  # an empty one is removed when a put fails
+        folder.chmod(0o500)
         try:
             expect(AccessDeniedError, lambda: client.put_content("/locked/a", b"x"))
         finally:
             folder.chmod(0o700)
-            folder.rmdir()
+            shutil.rmtree(folder)
 
 
 def test_a_full_disk(tmp_path: Path) -> None:

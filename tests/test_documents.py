@@ -14,6 +14,8 @@ import re
 import shlex
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -27,7 +29,8 @@ DOCUMENTS = sorted(
 BLOCK = re.compile(r"^```(.*?)\n(.*?)^```$", re.S | re.M)
 LINK = re.compile(r"\[[^\]]*\]\(([^)#:]+)(#[^)]*)?\)")
 NAMED = re.compile(r"`((?:broker|client|conf|drivers|tests|workers)/[\w./-]+)`")
-SESSION_S_MAX = 100
+SESSION_S_MAX = 300
+"""Some start dozens of processes, on a machine that may be busy."""
 
 
 def session(document: Path) -> str:
@@ -51,10 +54,21 @@ def test_links_lead_somewhere(document: Path) -> None:
         assert ((ROOT / document).parent / target).exists(), target
 
 
+@pytest.fixture
+def temporary() -> Iterator[str]:
+    """What is /tmp to a document, so that two runs of it never meet."""
+    with tempfile.TemporaryDirectory(
+        prefix="sb",  # short, as the paths of sockets are
+        ignore_cleanup_errors=True,
+    ) as folder:
+        yield folder
+
+
+@pytest.mark.timeout(SESSION_S_MAX + 30)
 @pytest.mark.parametrize(
     "document", [name for name in DOCUMENTS if session(name)], ids=str
 )
-def test_snippets_run(document: Path, tmp_path: Path) -> None:
+def test_snippets_run(document: Path, tmp_path: Path, temporary: str) -> None:
     commands = Path(sys.executable).parent
     installed = tmp_path / "installed"
     environment = {
@@ -70,7 +84,7 @@ def test_snippets_run(document: Path, tmp_path: Path) -> None:
     }
     environment.pop("STORAGEBUS_ENDPOINT", None)
     script = tmp_path / "session.sh"
-    script.write_text(session(document))
+    script.write_text(session(document).replace("/tmp/storagebus-", f"{temporary}/"))
     folder = tmp_path / "reader"
     folder.mkdir()
     done = subprocess.run(
