@@ -17,6 +17,7 @@ from ..drivers.errors import (
     BusyError,
     CancelledError,
     DeadlineExceededError,
+    Executed,
     ProtocolError,
     StorageError,
     UnavailableError,
@@ -418,13 +419,15 @@ def parse(cls: type[_T], packed: bytes) -> _T:
 
 def error_message(error: StorageError, stream: int, epoch: int = 0) -> Message:
     """The ERROR message that ends a stream."""
-    given = error.to_fields()
     try:
-        packed = pack_map(given)
-    except ProtocolError:
-        # A path too long for a map, or a text that is no UTF-8: say what fits.
-        given = {key: given[key] for key in ("temporary", "executed")}
-        detail = error.detail[:200].encode(errors="backslashreplace").decode()
+        packed = pack_map(error.to_fields())
+    except (ProtocolError, AttributeError):
+        # A path too long for a map, a text that is no UTF-8, or what a driver has set
+        # that is of no use: say what fits.
+        known = isinstance(error.executed, Executed)
+        executed = error.executed if known else Executed.MAYBE
+        detail = str(error.detail)[:200].encode(errors="backslashreplace").decode()
+        given = {"temporary": bool(error.temporary), "executed": executed.value}
         packed = pack_map({**given, "detail": detail})
     return Message(Type.ERROR, stream, error.code, epoch=epoch, fields=packed)
 

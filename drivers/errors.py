@@ -82,8 +82,9 @@ class StorageError(Exception):
         durable: int | None = None,
     ) -> None:
         super().__init__(detail)
-        self.detail = detail[:DETAIL_CHARACTERS_MAX]
-        self.path = path
+        # Often it is another error that is given, and a path of pathlib's.
+        self.detail = str(detail)[:DETAIL_CHARACTERS_MAX]
+        self.path = None if path is None else str(path)
         self.offset = offset
         self.driver = driver
         self.temporary = self.default_temporary if temporary is None else temporary

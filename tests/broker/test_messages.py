@@ -35,6 +35,7 @@ from storagebus.broker.wire import NUMBER_MAX, Message, Type, pack_map, unpack_m
 from storagebus.drivers.contract import FileInfo
 from storagebus.drivers.errors import (
     CODES,
+    AccessDeniedError,
     Executed,
     ProtocolError,
     StorageError,
@@ -282,3 +283,15 @@ def test_what_is_made_quickly_is_what_the_constructor_makes() -> None:
     assert repr(quick) == repr(slow)
     assert pack(quick) == pack(slow)
     assert (quick.method, quick.expires) == ("GET", 1200)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("executed", "no"), ("detail", 5), ("path", object()), ("temporary", "yes")],
+)
+def test_an_error_that_a_driver_has_spoilt_is_told_all_the_same(
+    name: str, value: object
+) -> None:
+    error = AccessDeniedError("the key is wrong", path="/a")
+    setattr(error, name, value)
+    assert isinstance(error_of(error_message(error, 3)), AccessDeniedError)

@@ -158,3 +158,11 @@ def test_no_report_of_a_peer_raises(code: int, fields: dict[str, object]) -> Non
     str(error), repr(error)
     again = error_from_fields(error.code, error.to_fields())
     assert repr(again.to_fields()) == repr(error.to_fields())
+
+
+def test_an_error_may_be_given_another_one_and_a_path_of_pathlib() -> None:
+    error = errors.AccessDeniedError(KeyError("k"), path=Path("/a/b"))  # type: ignore[arg-type]
+    assert str(error) == "access denied: 'k': /a/b"
+    assert error.path == "/a/b"
+    again = pickle.loads(pickle.dumps(error))
+    assert (str(again), again.path) == (str(error), "/a/b")
