@@ -30,8 +30,8 @@ from storagebus.drivers.errors import (
     CancelledError,
     DataLossError,
     DeadlineExceededError,
+    ProtocolError,
     StorageFullError,
-    UnavailableError,
 )
 
 KIB = 1_024
@@ -108,11 +108,11 @@ class TestDownload:
         scene.say(Type.RESULT, 1, offset=offset, content=Result())
         assert isinstance(scene.error("k"), DataLossError)
 
-    def test_more_than_was_granted_ends_the_session(self) -> None:
+    def test_more_than_was_granted_ends_the_download(self) -> None:
         scene = downloading(window=10)
         scene.say(Type.DATA, 1, offset=0, payload=b"x" * 11)
-        assert isinstance(scene.error("k"), UnavailableError)
-        assert not scene.core.is_open
+        assert isinstance(scene.error("k"), ProtocolError)
+        assert scene.core.is_open
 
     def test_want_is_answered_at_once(self) -> None:
         scene = downloading(window=4_096)
