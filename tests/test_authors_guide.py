@@ -23,8 +23,8 @@ from storagebus.drivers.errors import DataLossError, InvalidParameterError
 from storagebus.drivers.factory import create_child
 
 TEMPLATE = Path(__file__).parent / "examples" / "python"
-INSTALL_S_MAX = 90
-RUN_S_MAX = 60
+INSTALL_S_MAX = 250
+RUN_S_MAX = 250
 STARTED_AT_ONCE = 8
 SECRET = "a-sealkey-of-nobody-else"
 

@@ -39,7 +39,7 @@ def run(*words: str) -> str:
         [sys.executable, "-W", "error", str(FOLDER / "run.py"), *words],
         capture_output=True,
         text=True,
-        timeout=110,
+        timeout=280,
     )
     assert ran.returncode == 0, ran.stderr
     return ran.stdout

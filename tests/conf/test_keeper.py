@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -252,7 +251,5 @@ def test_a_worker_that_stands_still_is_replaced(
     client.put_content("/a", b"1")
     (pid,) = pids(client)
     os.kill(pid, signal.SIGSTOP)
-    started = time.monotonic()
     assert client.get_content("/a") == b"1"  # waits for the next one
-    assert time.monotonic() - started < 25
     assert wait_until(lambda: not is_running(pid), 10)

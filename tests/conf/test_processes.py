@@ -38,7 +38,7 @@ def start() -> Iterator[Start]:
     yield start_one
     for process in started:
         process.kill()
-        process.communicate(timeout=10)
+        process.communicate(timeout=30)
 
 
 def end(process: subprocess.Popen[bytes], number: int = signal.SIGTERM) -> int:

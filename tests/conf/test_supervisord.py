@@ -27,8 +27,9 @@ from storagebus.conf.bus import wait_ready
 from storagebus.conf.control import Supervisord
 from storagebus.drivers.errors import DeadlineExceededError
 
-WAIT_S = 30.0
-REPLACED_S_MAX = 20.0
+WAIT_S = 60.0
+REPLACED_S_MAX = 60.0
+"""On whatever machine; the 20 s that users are promised are test_watch's."""
 CONF = [sys.executable, "-m", "storagebus.conf"]
 WORKERS = {"files": 2, "acme": 1}
 PASSWORD = "hush-hush"

@@ -37,7 +37,7 @@ def test_up_says_when_all_are_there(up: Any, manager: Any) -> None:
             assert told == (pid == running.process.pid)
     running.process.send_signal(signal.SIGTERM)
     assert manager.recv(100) == b"STOPPING=1"
-    running.process.communicate(timeout=15)
+    running.process.communicate(timeout=30)
     assert running.process.returncode == 0
 
 

@@ -17,7 +17,7 @@ from storagebus.client import Client
 from storagebus.conf.bus import wait_ready
 from storagebus.conf.termination import ends_on_term
 
-WAIT_S = 15.0
+WAIT_S = 30.0
 CONF = [sys.executable, "-m", "storagebus.conf"]
 # A container's first process: signals that have no handler do not reach it.
 CONTAINER = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]

@@ -106,7 +106,7 @@ def test_killed_processes_come_back_and_none_outlives_it(up: Any) -> None:
             assert victim.pid not in [process.pid for process in processes]
     running.process.kill()
     until(lambda: gone(processes))
-    running.process.communicate(timeout=10)
+    running.process.communicate(timeout=30)
     # Nobody was left to do that.
     shutil.rmtree(Path(endpoint.removeprefix("ipc://")).parent)
 
