@@ -78,8 +78,11 @@ def perform(
         error = failure
     except MemoryError:
         error = UnavailableError("the worker has no memory left", driver=driver.name)
-    except Exception as failure:
-        # The checked wrapper has typed all that it knows; what is left is a fault.
+    except (SystemExit, KeyboardInterrupt):
+        raise
+    except BaseException as failure:
+        # The checked wrapper has typed all that it knows; what is left is a fault, or
+        # the CancelledError of a driver that stands on asyncio.
         what = f"{type(failure).__name__}: {failure}"
         error = StorageError(what, driver=driver.name)
     return Outcome(value, error, int((time.monotonic() - started) * 1_000_000))

@@ -1,5 +1,6 @@
 """The threads on which the driver works."""
 
+import asyncio
 import math
 import select
 import threading
@@ -11,6 +12,7 @@ import pytest
 
 from storagebus.broker.wakeup import Wakeup
 from storagebus.drivers.progress import Steps
+from storagebus.workers.jobs import perform
 from storagebus.workers.schedule import Task
 from storagebus.workers.threads import THREADS_NAME, Threads
 
@@ -153,3 +155,13 @@ def test_threads_that_drove_the_loop_do_not_pile_up(threads, wakeup):
     for _ in range(3):
         threads.start(task(lambda _: barrier.wait(20)))
     assert all(o.error is None for _, o in collect(threads, wakeup, 3))
+
+
+@pytest.mark.parametrize("raised", [asyncio.CancelledError(), GeneratorExit()])
+def test_what_is_no_exception_ends_the_call_and_not_the_worker(raised):
+    def fail(driver):
+        raise raised
+
+    outcome = perform(Do(fail), SimpleNamespace(name="acme"), math.inf)
+    assert type(raised).__name__ in outcome.error.detail
+    assert outcome.error.driver == "acme"
