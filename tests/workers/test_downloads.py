@@ -335,7 +335,7 @@ def names(count):
     rng = random.Random(count)
     return sorted(
         {
-            f"/{rng.randrange(10**9)}/{'n' * rng.randrange(200)}x{i}"
+            f"/{rng.randrange(10**9)}-{'n' * rng.randrange(200)}x{i}"
             for i in range(count)
         }
     )
