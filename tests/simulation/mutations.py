@@ -326,7 +326,12 @@ RIVALS: dict[str, object] = {**HARSH, "clients": 3, "rivalry": 0.6}
 LONG: dict[str, object] = {"long_chance": 0.8, "slow_chance": 0.5}
 """Options under which work takes long."""
 
+ANY = ("rivalry", "services", "long_chance", "poison")
+MIXED: dict[str, object] = {k: v for k, v in HARSH.items() if k not in ANY}
+"""As `HARSH`, with all that a seed draws beside it."""
+
 SPECIAL: dict[str, dict[str, object]] = {
+    "a_peer_keeps_its_session_when_the_broker_has_another": MIXED,
     "a_commit_needs_no_session": STUCK,
     "who_goes_on_takes_an_upload_back": RIVALS,
     "a_commit_that_is_done_is_ones_own": RIVALS,
