@@ -28,10 +28,8 @@ from storagebus.client.streams import Upload as UploadStream
 from storagebus.client.uploads import Upload
 from storagebus.drivers.errors import Executed, PathNotFoundError, StorageError
 from storagebus.workers.core import WorkerCore
-from storagebus.workers.links import Link
 from storagebus.workers.schedule import Schedule, Task
 from storagebus.workers.streams import Stream as WorkerStream
-from storagebus.workers.uploads import Upload as WorkerUpload
 
 Patch = pytest.MonkeyPatch
 
@@ -195,16 +193,6 @@ def what_is_done_again_is_progress(patch: Patch) -> None:
     patch.setattr(UploadStream, "__init__", unmarked)
 
 
-def a_commit_needs_no_session(patch: Patch) -> None:
-    """It is carried out though it was given up long ago."""
-
-    def admit(self: Link, stream: Any, message: Message, now: float) -> None:
-        stream.heard = now
-
-    patch.setattr(Link, "admit", admit)
-    patch.setattr(WorkerUpload, "_takes_back_commit", lambda self: False)
-
-
 def who_goes_on_takes_an_upload_back(patch: Patch) -> None:
     """From whoever has claimed it meanwhile."""
     patch.setattr(uploads, "check_claim", lambda *_: None)
@@ -305,21 +293,6 @@ HARSH: dict[str, object] = {
 }
 """Options under which much is interrupted and goes on."""
 
-STUCK: dict[str, object] = {
-    "workers": 2,
-    "clients": 2,
-    "tasks": 3,
-    "operations": 8,
-    "object_bytes_max": 6_000,
-    "deadline_s": 1.0,
-    "faults_s": 40.0,
-    "provoked": 0.0,
-    "stuck_chance": 0.05,
-    "services": 1,
-    "poison": 0.0,
-}
-"""Options under which work hangs for long, and is given up."""
-
 RIVALS: dict[str, object] = {**HARSH, "clients": 3, "rivalry": 0.6}
 """Options under which uploads have several writers."""
 
@@ -332,7 +305,6 @@ MIXED: dict[str, object] = {k: v for k, v in HARSH.items() if k not in ANY}
 
 SPECIAL: dict[str, dict[str, object]] = {
     "a_peer_keeps_its_session_when_the_broker_has_another": MIXED,
-    "a_commit_needs_no_session": STUCK,
     "who_goes_on_takes_an_upload_back": RIVALS,
     "a_commit_that_is_done_is_ones_own": RIVALS,
     "nobody_counts_deaths": {"poison": 0.9, "operations": 8, "restart_s_max": 0.1},
@@ -359,7 +331,6 @@ MUTATIONS: tuple[Callable[[Patch], None], ...] = (
     a_call_waits_without_end,
     each_try_has_a_deadline_of_its_own,
     what_is_done_again_is_progress,
-    a_commit_needs_no_session,
     who_goes_on_takes_an_upload_back,
     a_commit_that_is_done_is_ones_own,
     nobody_counts_deaths,
