@@ -56,7 +56,7 @@ test-wheel: wheel
 		../tests/test_packaging.py ../tests/test_exports.py ../tests/test_conformance.py
 
 test-simulation: dev
-	nice -n 19 $(BIN)/python -m pytest -q tests/simulation
+	nice $(BIN)/python -m pytest -q tests/simulation
 
 test-rest: dev
 	$(BIN)/python -m pytest -q -m "not long and not stores" --ignore tests/simulation --durations 25

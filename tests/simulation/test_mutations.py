@@ -15,7 +15,7 @@ TRIED_FIRST = {"a_peer_keeps_its_session_when_the_broker_has_another": 969}
 then all seeds are gone through, in two minutes."""
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1_500)
 @pytest.mark.parametrize("mutate", MUTATIONS, ids=lambda mutate: mutate.__name__)
 def test_it_is_noticed(
     mutate: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
