@@ -303,7 +303,17 @@ ANY = ("rivalry", "services", "long_chance", "poison")
 MIXED: dict[str, object] = {k: v for k, v in HARSH.items() if k not in ANY}
 """As `HARSH`, with all that a seed draws beside it."""
 
+LOST: dict[str, object] = {
+    **HARSH,
+    "deadline_s": 1.0,
+    "worker_crashes": 0.6,
+    "restart_s_max": 3.0,
+    "failure_chance": 0.1,
+}
+"""Options under which calls run out of time after a try whose worker was lost."""
+
 SPECIAL: dict[str, dict[str, object]] = {
+    "the_last_attempt_speaks_for_all": LOST,
     "a_peer_keeps_its_session_when_the_broker_has_another": MIXED,
     "who_goes_on_takes_an_upload_back": RIVALS,
     "a_commit_that_is_done_is_ones_own": RIVALS,
