@@ -405,7 +405,7 @@ class WorkerCore:
             self._calls += 1
         else:
             self._open += 1
-        self._tick_s = min(self._tick_s, stream.progress_s / 2)
+        self._tick_s = min(self._tick_s, max(SWEEP_S, stream.progress_s / 2))
         stream.begin(now)
 
     def _objection(self, stream: Stream) -> StorageError | None:

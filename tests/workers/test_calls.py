@@ -218,6 +218,16 @@ def test_a_call_with_a_short_budget_shows_progress_sooner(bench):
     assert [m.type for m in bench.take()].count(Type.PROGRESS) >= 3
 
 
+def test_a_call_with_hardly_any_budget_keeps_no_worker_awake(bench):
+    bench.open(Operation.READ)  # goes on for long
+    bench.open(Operation.MOVE, destination="/b", budget_ms=1)
+    ends, wakes = bench.now + 2.0, 0
+    while (due := bench.core.next_deadline(bench.now)) is not None and due < ends:
+        bench.tick(max(0.0, due - bench.now))
+        wakes += 1
+        assert wakes < 40, "it wakes again and again"
+
+
 def test_the_steps_of_a_driver_are_counted_on_its_stream(bench):
     bench.store.objects["/a"] = b""
     bench.store.on_delete = step
