@@ -5,11 +5,13 @@ never changed. Each step (a claim, more parts, a close, a commit) is a new one, 
 number is one higher than what its author has seen. It counts only if
 
 1. no object had that number: the server stores it with If-None-Match, and
-2. a listing afterwards shows the author's former record, and none higher than its own.
+2. a listing afterwards shows the author's former record, that very one, and none higher
+   than its own.
 
 So of two hands that saw the same state one goes on, and the other learns that it is
 superseded. The second rule is for a hand that slept until the upload had ended and its
-records were gone: the end removes all but the highest first, and that one last.
+records were gone: the end removes all but the highest first, and that one last. Another
+such hand may have made a new record with the number of this one's former.
 
 A server without If-None-Match is asked whether the number is free, and afterwards, when
 others had the time to write, whose record it holds. That leaves a window (a writer that
@@ -22,6 +24,7 @@ import secrets
 import time
 from dataclasses import replace
 from enum import Enum
+from typing import NamedTuple
 
 from ..errors import (
     PreconditionError,
@@ -77,8 +80,22 @@ class Fences:
         return Fence.LACKING
 
 
+class _Former(NamedTuple):
+    """The record behind which a hand's next one comes.
+
+    Attributes:
+        number: its number.
+        nonce: what tells it from another of that number.
+        etag: the same, where it is known, as a listing says it.
+    """
+
+    number: int
+    nonce: str
+    etag: str
+
+
 class Chain:
-    """The records of one upload.
+    """The records of one upload, as one hand sees them.
 
     Args:
         bucket: where they are.
@@ -95,21 +112,24 @@ class Chain:
         self.prefix = f"{bucket.uploads}{path[1:]}/~{upload_id}/"
         self._bucket = bucket
         self._fences = fences
+        self._former = _Former(0, "", "")
 
     def begin(self, record: Record) -> int:
         """Store the first record of a new upload; returns its number."""
-        self._bucket.put(self._key(1), encode(record), self.path)
+        etag = self._bucket.put(self._key(1), encode(record), self.path)
+        self._former = _Former(1, record.nonce, etag)
         return 1
 
     def latest(self) -> tuple[int, Record] | None:
         """The last step, or None when the upload has ended or never was."""
         for _ in range(CLAIM_RACES_MAX):
-            numbers = self._numbers()
-            if not numbers:
+            last = max(self._listed(), default=0)
+            if not last:
                 return None
-            found = self.read(numbers[-1])
+            found = self.read(last)
             if found is not None:
-                return numbers[-1], found[0]
+                self._former = _Former(last, found[0].nonce, "")
+                return last, found[0]
         raise UnavailableError("the upload is changing too fast", path=self.path)
 
     def read(self, number: int) -> tuple[Record, bytes] | None:
@@ -132,12 +152,15 @@ class Chain:
             UploadSupersededError: somebody else has taken a step, or ended the upload.
         """
         following = number + 1
-        if not self._create(following, encode(record, tail), record.nonce):
+        etag = self._create(following, encode(record, tail), record.nonce)
+        if etag is None:
             raise UploadSupersededError(path=self.path)
-        if self._numbers(number - 1) != [number, following]:
+        listed = self._listed(number - 1)
+        if sorted(listed) != [number, following] or not self._is_former(listed[number]):
             # Of an upload that has ended nothing else would remove this record.
             attempt(lambda: self._bucket.delete(self._key(following), self.path))
             raise UploadSupersededError(path=self.path)
+        self._former = _Former(following, record.nonce, etag)
         return following
 
     def claim(self, stage: Stage = Stage.OPEN) -> tuple[int, Record]:
@@ -185,41 +208,52 @@ class Chain:
     def _key(self, number: int) -> str:
         return f"{self.prefix}{number:0{_DIGITS}}"
 
-    def _numbers(self, after: int = 0) -> list[int]:
-        """The numbers of the records above `after`, in order."""
+    def _listed(self, after: int = 0) -> dict[int, str]:
+        """The numbers of the records above `after`, and their ETags."""
         start_after = self._key(after) if after else ""
-        names = (
-            key.removeprefix(self.prefix)
-            for key in self._bucket.keys(self.prefix, self.path, start_after)
-        )
-        # Not every server honours StartAfter.
-        return sorted(
-            int(name) for name in names if name.isdigit() and int(name) > after
-        )
+        records: dict[int, str] = {}
+        for key, found in self._bucket.entries(
+            self.prefix, self.path, start_after=start_after
+        ):
+            name = key.removeprefix(self.prefix)
+            # Not every server honours StartAfter.
+            if found is not None and name.isdigit() and int(name) > after:
+                records[int(name)] = found.etag
+        return records
 
-    def _create(self, number: int, content: bytes, nonce: str) -> bool:
-        """Store a record under a number that is free; whether it was."""
+    def _is_former(self, etag: str) -> bool:
+        """Whether a record that is listed is the one that was stored or read last."""
+        number, nonce, known = self._former
+        if known and etag == known:
+            return True
+        found = self.read(number)
+        return found is not None and found[0].nonce == nonce
+
+    def _create(self, number: int, content: bytes, nonce: str) -> str | None:
+        """Store a record under a number that is free; its ETag, as far as that is
+        known, or None when it was not."""
         if not self._fences.honoured():
             return self._create_unfenced(number, content, nonce)
         for _ in range(CLAIM_RACES_MAX):
             try:
-                self._bucket.put(self._key(number), content, self.path, IfNoneMatch="*")
-                return True
+                return self._bucket.put(
+                    self._key(number), content, self.path, IfNoneMatch="*"
+                )
             except PreconditionError:
                 # The SDK may have sent it twice, and our own first try be in the way.
                 found = self.read(number)
                 if found is not None:
-                    return found[0].nonce == nonce
+                    return "" if found[0].nonce == nonce else None
                 # Two hands at once can get in each other's way without a winner.
-        return False
+        return None
 
-    def _create_unfenced(self, number: int, content: bytes, nonce: str) -> bool:
+    def _create_unfenced(self, number: int, content: bytes, nonce: str) -> str | None:
         if self.read(number) is not None:
-            return False
-        self._bucket.put(self._key(number), content, self.path)
+            return None
+        etag = self._bucket.put(self._key(number), content, self.path)
         time.sleep(SETTLE_SECONDS)
         found = self.read(number)
-        return found is not None and found[0].nonce == nonce
+        return etag if found is not None and found[0].nonce == nonce else None
 
 
 def new_nonce() -> str:

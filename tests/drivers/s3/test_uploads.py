@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any
@@ -17,7 +18,8 @@ from storagebus.drivers.errors import (
     UploadNotFoundError,
     UploadSupersededError,
 )
-from storagebus.drivers.s3.chain import Fence
+from storagebus.drivers.s3.chain import Fence, new_nonce
+from storagebus.drivers.s3.record import encode
 
 from .conftest import MIB, Make, inner
 
@@ -163,6 +165,24 @@ def test_claims_at_once_leave_one_owner(make: Make) -> None:
         thread.join(60)
     content = kept.get_content("/x")
     assert content == b"kept by %d" % won[-1]
+
+
+def test_two_that_come_too_late_do_not_vouch_for_each_other(make: Make) -> None:
+    """The first one's new record has the number of the second one's former one."""
+    driver = make()
+    with driver.writer("/a") as upload:
+        upload.write(b"x" * 64)
+    uploads = inner(driver)._uploads
+    first, second, last = (uploads.open("/a", True, None) for _ in range(3))
+    second.write(b"second")
+    last.write(b"the last")
+    last.commit()  # and their records are gone
+    assert first._number + 1 == second._number
+    step = replace(first._record, nonce=new_nonce())
+    assert first._chain._create(second._number, encode(step), step.nonce)
+    with pytest.raises(UploadSupersededError):
+        second.commit()
+    assert driver.get_content("/a") == b"x" * 64 + b"the last"
 
 
 def test_a_server_without_conditions_fences_too(make: Make) -> None:
