@@ -5,7 +5,7 @@ another worker claims it once more, and must not take it from somebody who has c
 it meanwhile: what that one has written would become part of what is committed here. And
 a commit whose answer was lost may be found done, and be another's.
 
-Everything that waits is a coroutine, see `handles`.
+Everything that waits is a coroutine, see `waiting`.
 """
 
 from __future__ import annotations
